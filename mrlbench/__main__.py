@@ -1,0 +1,5 @@
+"""Run the command line as `python -m mrlbench`."""
+
+from mrlbench.cli import main
+
+main()

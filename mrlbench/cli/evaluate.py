@@ -1,0 +1,172 @@
+"""Commands that measure: eval-*, bench-search and analyze."""
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mrlbench import progress
+from mrlbench.cli import options
+from mrlbench.cli.make import open_workshop
+from mrlbench.errors import UserError
+
+if TYPE_CHECKING:  # heavy: not for --help
+    from mrlbench.session import Session
+
+
+def open_session(
+    run: options.RunFolder = None,
+    embeddings: options.EmbeddingsDir = None,
+    out: options.OutDir = None,
+    dims: options.Dims = "",
+    methods: options.Methods = "",
+    seed: options.Seeds = "",
+    baselines: options.Baselines = "random-dims,pca",
+    threads: options.Threads = 0,
+    device: options.Device = "auto",
+    data_dir: options.DataDir = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+) -> "Session":
+    """Open what is to be measured: a run, or anybody's embeddings."""
+    progress.quiet = quiet
+    options.Target(run, embeddings, out).check()
+    from mrlbench.session import Session
+
+    wanted = options.integers("--dims", dims)
+    if embeddings is None or out is None:
+        workshop = open_workshop(run, threads, device, data_dir)
+        narrowed = workshop.only(options.words(methods), options.integers("--seed", seed))
+        experiment = workshop.run.experiment
+        search = experiment.search.model_copy(update={"dims": wanted} if wanted else {})
+        sources = narrowed.sources(wanted)
+        used = options.use_threads(threads)
+        return Session(workshop.run, sources, experiment.evaluation, search, used, force)
+    from mrlbench.experiment import Evaluation, Search
+    from mrlbench.files import check_writable
+    from mrlbench.runs import Output
+    from mrlbench.stages import folder_source
+    from mrlbench.training.devices import choose_device
+
+    chosen = choose_device(device)
+    used = options.use_threads(threads)
+    check_writable(out)
+    source = folder_source(embeddings, Output(out), wanted, options.words(baselines), chosen)
+    search = Search(dims=list(source.dims))
+    return Session(source.output, [source], Evaluation(), search, used, force)
+
+
+def measuring(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that takes a session the options that `open_session` takes."""
+    shared = inspect.signature(open_session).parameters
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "session"]
+
+    def run(**given: object) -> None:
+        session = open_session(**{name: given.pop(name) for name in shared})  # type: ignore[arg-type]
+        command(session, **given)
+
+    parameters = [*shared.values(), *own]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    run.__doc__ = command.__doc__
+    return run
+
+
+@measuring
+def eval_classification(session: "Session") -> None:
+    """Linear top-1 and top-5 of each head, per dim and method."""
+    session.classification()
+    _show(session, "classification", ["top1", "top5"])
+
+
+@measuring
+def eval_knn(session: "Session") -> None:
+    """1-NN accuracy at every dim, exact."""
+    session.knn()
+    _show(session, "knn", ["top1"])
+
+
+@measuring
+def eval_retrieval(session: "Session", k: options.Ks = "") -> None:
+    """mAP@k, P@k, R@k, top-k at every dim, exact, with MFLOPs per query."""
+    session = _with(session, k=options.integers("--k", k))
+    session.retrieval()
+    smallest = min(session.evaluation.k)
+    names = [f"map@{smallest}", f"recall_full@{smallest}", "top1", "mflops"]
+    _show(session, "retrieval", names)
+
+
+@measuring
+def eval_adaptive_retrieval(
+    session: "Session",
+    shortlist: Annotated[int, typer.Option(min=0, help="K, how many are reranked.")] = 0,
+) -> None:
+    """Shortlist at Ds and rerank at Dr: the whole grid, and the funnels."""
+    session = _with(session, shortlist=shortlist)
+    session.adaptive_retrieval()
+    _show(session, "adaptive_retrieval", ["map@10", "recall_full@10", "top1", "mflops"])
+
+
+@measuring
+def bench_search(
+    session: "Session",
+    queries: Annotated[int, typer.Option(min=0, help="Queries that are timed.")] = 0,
+) -> None:
+    """Exact search against graphs at every dim: build, size, time, recall."""
+    from dataclasses import replace
+
+    if queries:
+        search = session.search.model_copy(update={"queries": queries})
+        session = replace(session, search=search)
+    session.speed()
+    _show(session, "search_speed", ["recall_dim@10", "us_per_query", "speedup", "flops_speedup"])
+
+
+def analyze(
+    run: options.RunFolder = None,
+    what: Annotated[Literal["training-cost"], typer.Option(help="What to analyze.")] = (
+        "training-cost"
+    ),
+    threads: options.Threads = 0,
+    device: options.Device = "auto",
+    data_dir: options.DataDir = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Look closer: training-cost is what the nested heads add to a training step."""
+    progress.quiet = quiet
+    from mrlbench import measurements
+    from mrlbench.reports.tables import plain_table
+
+    workshop = open_workshop(run, threads, device, data_dir)
+    table = measurements.merge(workshop.run.csv("analysis"), workshop.training_cost())
+    typer.echo(plain_table(table))
+
+
+def _with(session: "Session", k: list[int] | None = None, shortlist: int = 0) -> "Session":
+    """Override what is measured."""
+    from dataclasses import replace
+
+    if k and min(k) < 1:
+        raise UserError(f"--k: expected numbers from 1, got {min(k)}")
+    update = {key: value for key, value in (("k", k), ("shortlist", shortlist)) if value}
+    return replace(session, evaluation=session.evaluation.model_copy(update=update))
+
+
+def _show(session: "Session", csv: str, metrics: list[str]) -> None:
+    if progress.quiet:
+        return
+    from mrlbench.reports.tables import metrics_table
+
+    typer.echo(metrics_table(session.output.csv(csv), metrics))
+    typer.echo(f"wrote {session.output.csv(csv)}")
+
+
+COMMANDS = {
+    "eval-classification": eval_classification,
+    "eval-knn": eval_knn,
+    "eval-retrieval": eval_retrieval,
+    "eval-adaptive-retrieval": eval_adaptive_retrieval,
+    "bench-search": bench_search,
+    "analyze": analyze,
+}

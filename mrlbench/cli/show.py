@@ -1,0 +1,33 @@
+"""Commands that show what was measured."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mrlbench.errors import UserError
+
+
+def plot(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A run, or any folder with CSV files; the newest run if left out."),
+    ] = None,
+) -> None:
+    """Draw every figure that the CSV files of a run allow, as PNG and SVG."""
+    from mrlbench import runs
+    from mrlbench.files import check_writable
+    from mrlbench.reports.plots import draw_all
+
+    output = runs.Output(run) if run and any(run.glob("*.csv")) else runs.open_run(run)
+    check_writable(output.plots)
+    drawn = draw_all(output)
+    if not drawn:
+        raise UserError(
+            f"expected CSV files to plot in {output.folder}, got none: run eval-* first"
+        )
+    for path in drawn:
+        typer.echo(f"wrote {path}")
+
+
+COMMANDS = {"plot": plot}

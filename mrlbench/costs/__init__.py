@@ -1,0 +1,1 @@
+"""What things cost: FLOPs, bytes, and the machine that was measured on."""

@@ -1,0 +1,17 @@
+"""CIFAR-10: 50,000 + 10,000 photos of 32 × 32, 10 classes."""
+
+from pathlib import Path
+
+from torchvision.datasets import CIFAR10
+
+from mrlbench.cifar import read_cifar
+from mrlbench.protocols import Dataset
+
+
+def cifar10(data_dir: Path) -> Dataset:
+    """Photos of 10 kinds of things, 32 × 32, by torchvision.
+
+    Args:
+        data_dir: Where torchvision's files are, or are downloaded to.
+    """
+    return read_cifar(CIFAR10, data_dir)

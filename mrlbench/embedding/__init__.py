@@ -1,0 +1,1 @@
+"""Embeddings: how they are made, and the folder they live in."""

@@ -1,0 +1,104 @@
+"""Write embeddings: evaluation transforms, blocks, memory-mapped files, resumable."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from mrlbench.arrays import FloatArray
+from mrlbench.files import replacing, write_json
+from mrlbench.heads import NestedHead
+from mrlbench.progress import Task, task
+from mrlbench.protocols import Dataset, Split
+from mrlbench.training.batches import evaluation_batches, to_input
+
+BATCH = 256
+
+
+class Extractor:
+    """A trained backbone and head that write an embeddings folder."""
+
+    def __init__(
+        self, backbone: nn.Module, head: NestedHead, dataset: Dataset, device: torch.device
+    ) -> None:
+        self._backbone, self._head = backbone, head
+        self._dataset, self._device = dataset, device
+
+    def write(self, folder: Path, inputs: str, width: int, what: str) -> None:
+        """Write database, queries, labels, per-dim logits of the queries, and `meta.json`.
+
+        Args:
+            folder: The embeddings folder; a part written for the same `inputs` is gone on with.
+            inputs: What the vectors depend on, hashed.
+            width: D.
+            what: Shown with the progress.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        splits = {"database": self._dataset.database, "queries": self._dataset.queries}
+        (folder / "meta.json").unlink(missing_ok=True)  # it says that the folder is whole
+        total = sum(len(split.labels) for split in splits.values())
+        with task(f"embed {what}", total, "images") as work:
+            for name, split in splits.items():
+                self._write_vectors(folder / f"{name}.npy", split, inputs, width, work)
+                _save(folder / f"{name}_labels.npy", split.labels)
+        self._write_logits(folder)
+        meta = {
+            "inputs": inputs,
+            "trained_dims": self._head.dims,
+            "query_set": self._dataset.query_set,
+        }
+        write_json(folder / "meta.json", meta)
+
+    def _write_vectors(self, path: Path, split: Split, inputs: str, width: int, work: Task) -> None:
+        """Embed one split, going on after the last whole batch of an interrupted call."""
+        count = len(split.labels)
+        partial, state = path.with_suffix(".partial"), path.with_suffix(".json")
+        done = _rows_done(state, inputs) if partial.exists() else 0
+        vectors = np.lib.format.open_memmap(
+            partial, mode="r+" if done else "w+", dtype=np.float32, shape=(count, width)
+        )
+        work.advance(done)
+        for images in evaluation_batches(split.images, done, BATCH):
+            vectors[done : done + len(images)] = self._embed(images)
+            done += len(images)
+            work.advance(len(images))
+            if done % (64 * BATCH) == 0:
+                vectors.flush()
+                write_json(state, {"inputs": inputs, "rows": done})
+        vectors.flush()
+        del vectors
+        partial.replace(path)
+        state.unlink(missing_ok=True)
+
+    @torch.inference_mode()
+    def _embed(self, images: np.ndarray) -> FloatArray:
+        features = self._backbone(to_input(images, self._dataset, self._device))
+        result: FloatArray = features.float().cpu().numpy()
+        return result
+
+    @torch.inference_mode()
+    def _write_logits(self, folder: Path) -> None:
+        vectors = torch.from_numpy(np.load(folder / "queries.npy")).to(self._device)
+        logits = [each.float().cpu().numpy() for each in self._head(vectors)]
+        arrays = {str(dim): each for dim, each in zip(self._head.dims, logits, strict=True)}
+        with replacing(folder / "logits.npz") as beside, beside.open("wb") as file:
+            np.savez(file, labels=self._dataset.queries.labels, **arrays)
+
+
+def is_written(folder: Path, inputs: str) -> bool:
+    """Tell whether the folder holds whole embeddings made from these inputs."""
+    meta = folder / "meta.json"
+    return meta.is_file() and json.loads(meta.read_text()).get("inputs") == inputs
+
+
+def _rows_done(state: Path, inputs: str) -> int:
+    """Count the rows that an interrupted call has written for the same inputs."""
+    content = json.loads(state.read_text()) if state.is_file() else {}
+    return int(content["rows"]) if content.get("inputs") == inputs else 0
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.save(file, array)

@@ -1,0 +1,1 @@
+"""What is measured: each module turns a source of vectors into rows."""

@@ -1,0 +1,300 @@
+"""The experiment: everything that a run depends on, read from TOML and checked at once."""
+
+import tomllib
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mrlbench.errors import UserError
+from mrlbench.plugins import check_arguments, load, names
+
+DEFAULT = "fashion-mnist"
+
+
+class Strict(BaseModel):
+    """A table of the experiment that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Plugin(BaseModel):
+    """A plug-in by name; its arguments stand beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What goes to the plug-in."""
+        return dict(self.model_extra or {})
+
+
+class IndexPlugin(Plugin):
+    """An index with the efforts to measure it at."""
+
+    efforts: list[int] = Field(default=[0], min_length=1)
+
+    @property
+    def label(self) -> str:
+        """Spell the index with its build arguments, as the CSV does."""
+        arguments = ",".join(f"{key}={value}" for key, value in self.arguments.items())
+        return f"{self.name}({arguments})" if arguments else self.name
+
+
+class Training(Strict):
+    """How the methods are trained; the defaults follow the paper's shape (app. C)."""
+
+    methods: list[str] = Field(default=["mrl"], min_length=1)
+    dims: list[int] = []  # empty: 8, 16, … D
+    weights: list[float] = []  # empty: all 1
+    epochs: int = Field(default=40, ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    learning_rate: float = Field(default=0.1, gt=0)
+    warmup: float = Field(
+        default=0.05, ge=0, lt=1
+    )  # share of all steps; the paper's 2 of 40 epochs
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class Funnel(Strict):
+    """A ladder of reranks after a shortlist at `shortlist_dim` (paper, sec. 4.3.1)."""
+
+    shortlist_dim: int
+    rerank_dims: list[int] = Field(min_length=1)
+    lengths: list[int] = Field(min_length=1)  # the i-th is how many are reranked at the i-th dim
+
+
+class Evaluation(Strict):
+    """What is measured."""
+
+    dims: list[int] = []  # empty: the training dims
+    k: list[int] = [10, 25, 50, 100]
+    shortlist: int = Field(default=200, ge=1)
+    funnels: list[Funnel] = []  # empty: the paper's three, as far as the dims allow
+    baselines: list[str] = ["random-dims", "pca"]  # reducers of the fixed full-width model
+
+
+class Search(Strict):
+    """What `bench-search` compares."""
+
+    dims: list[int] = []  # empty: the evaluation dims
+    queries: int = Field(default=10_000, ge=1)  # how many are timed
+    repeats: int = Field(default=5, ge=5)
+    indexes: list[IndexPlugin] = [
+        IndexPlugin(name="exact"),
+        IndexPlugin.model_validate({"name": "hnsw", "m": 32, "efforts": [16, 32, 64, 128, 256]}),
+        IndexPlugin.model_validate({"name": "hnswlib", "m": 32, "efforts": [16, 32, 64, 128, 256]}),
+    ]
+
+
+class Experiment(Strict):
+    """One experiment, checked: names, arguments, dims and lengths fit together."""
+
+    seeds: list[int] = Field(default=[0], min_length=1)
+    dataset: Plugin
+    model: Plugin
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    search: Search = Search()
+
+    @property
+    def width(self) -> int:
+        """D, the width of the model."""
+        return model_width(self.model)
+
+    def resolved(self) -> "Experiment":
+        """Fill in what depends on the model's width, and check that all fits.
+
+        Raises:
+            UserError: One line that names the key, what was expected and what came.
+        """
+        self._check_plugins()
+        dims = self.training.dims or default_dims(self.width)
+        check_dims("training.dims", dims, self.width)
+        weights = self.training.weights or [1.0] * len(dims)
+        if len(weights) != len(dims):
+            raise UserError(
+                f"training.weights: expected {len(dims)} values, one for each dim, "
+                f"got {len(weights)}"
+            )
+        for method in self.training.methods:
+            check_method(method, self.width)
+        training = self.training.model_copy(update={"dims": dims, "weights": weights})
+        evaluation = self.evaluation.model_copy(update={"dims": self.evaluation.dims or dims})
+        search = self.search.model_copy(update={"dims": self.search.dims or evaluation.dims})
+        check_dims("evaluation.dims", evaluation.dims, self.width)
+        check_dims("search.dims", search.dims, self.width)
+        update = {"training": training, "evaluation": evaluation, "search": search}
+        return self.model_copy(update=update)
+
+    def _check_plugins(self) -> None:
+        check_arguments("datasets", self.dataset.name, self.dataset.arguments)
+        check_arguments("models", self.model.name, self.model.arguments)
+        for index in self.search.indexes:
+            check_arguments("indexes", index.name, index.arguments)
+        for baseline in self.evaluation.baselines:
+            check_arguments("reducers", baseline, {})
+
+    def to_toml(self) -> str:
+        """Write the experiment as TOML."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def read(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment from a file or by bare name, override leaves, and check it.
+
+    Args:
+        name: A path, or a name such as `digits` among the shipped experiments.
+        overrides: `key.sub=value` with a TOML value, such as `training.epochs=5`.
+
+    Raises:
+        UserError: No such file, not TOML, or an unknown or impossible key.
+    """
+    path = find(name)
+    try:
+        table = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected TOML: {error}") from error
+    for override in sorted(
+        overrides, key=lambda each: ".name=" not in each
+    ):  # names reset arguments
+        _override(table, override)
+    return parse(table, str(path)).resolved()
+
+
+def parse(table: dict[str, Any], source: str) -> Experiment:
+    """Check a table against the experiment's schema.
+
+    Raises:
+        UserError: The first key that does not fit.
+    """
+    try:
+        return Experiment.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        came = (
+            "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
+        )
+        raise UserError(f"{source}: {key}: {problem}{came}{_known_keys(first)}") from error
+
+
+def find(name: str | Path) -> Path:
+    """Find an experiment by path, or by bare name among the shipped ones.
+
+    Raises:
+        UserError: There is none; the shipped ones are named.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = {each.stem: each for each in sorted(_shipped().glob("*.toml"))}
+    if path.suffix == "" and path.name == str(name) and path.name in shipped:
+        return shipped[path.name]
+    raise UserError(
+        f"no experiment {str(name)!r}: expected a TOML file or one of {', '.join(shipped)}"
+    )
+
+
+def default_dims(width: int) -> list[int]:
+    """List 8, 16, … up to `width`, the paper's M."""
+    dims = [8]
+    while dims[-1] * 2 <= width:
+        dims.append(dims[-1] * 2)
+    return dims if dims[-1] == width else [*dims, width]
+
+
+def check_dims(key: str, dims: Sequence[int], width: int) -> None:
+    """Refuse dims that do not increase, or that the vectors do not have.
+
+    Raises:
+        UserError: The dim by name.
+    """
+    if not dims:
+        raise UserError(f"{key}: expected at least one dim, got none")
+    for narrow, wide in pairwise(dims):
+        if narrow >= wide:
+            raise UserError(f"{key}: expected increasing dims, got {narrow} before {wide}")
+    for dim in dims:
+        if not 1 <= dim <= width:
+            raise UserError(f"{key}: expected dims from 1 to {width}, got {dim}")
+
+
+def split_method(method: str) -> tuple[str, dict[str, Any]]:
+    """Split `fixed-64` into the plug-in and its argument dim=64; others have none."""
+    name, _, dim = method.rpartition("-")
+    return (name, {"dim": int(dim)}) if name and dim.isdigit() else (method, {})
+
+
+def check_method(method: str, width: int) -> None:
+    """Refuse a method that does not exist or a fixed dim that the model does not have.
+
+    Raises:
+        UserError: One line.
+    """
+    name, arguments = split_method(method)
+    if name not in names("methods"):
+        known = ", ".join("fixed-<d>" if each == "fixed" else each for each in names("methods"))
+        raise UserError(f"training.methods: no method {method!r}: expected one of {known}")
+    check_arguments("methods", name, arguments)
+    if arguments:
+        check_dims(f"method {method}", [arguments["dim"]], width)
+
+
+def model_width(model: Plugin) -> int:
+    """Learn D from the model plug-in, without allocating its weights."""
+    import torch
+
+    with torch.device("meta"):
+        width: int = load("models", model.name)(**model.arguments).width
+    return width
+
+
+def _shipped() -> Path:
+    package = Path(__file__).parent
+    inside = package / "experiments"  # in a wheel; in a checkout they stand beside the package
+    return inside if inside.is_dir() else package.parent / "experiments"
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"--set: expected key=value such as training.epochs=5, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *parents, leaf = key.split(".")
+    place: Any = table
+    try:
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        place[int(leaf) if isinstance(place, list) else leaf] = value
+    except (IndexError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"--set {key}: expected a key of the experiment, got no such place"
+        ) from error
+    if key in ("dataset.name", "model.name"):
+        table[parents[0]] = {"name": value}  # the old plug-in's arguments do not fit the new one
+
+
+def _known_keys(error: Any) -> str:  # noqa: ANN401 (pydantic's error details)
+    """Name the keys that the table does take, after an unknown one."""
+    if error["type"] != "extra_forbidden":
+        return ""
+    model: Any = Experiment
+    for part in error["loc"][:-1]:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is None or not isinstance(field.annotation, type):
+            return ""
+        model = field.annotation
+    return f"; expected one of {', '.join(model.model_fields)}" if model else ""

@@ -1,0 +1,41 @@
+"""What the FAISS index plug-ins share: search, size, save and load."""
+
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from mrlbench.arrays import FloatArray, IntArray, Neighbors
+
+
+class FaissIndex:
+    """A FAISS index over unit vectors by inner product; a plug-in adds `build` and `search`."""
+
+    exact = False
+    lossy = False
+    _index: Any
+    _computed: int | None = None
+
+    def _search(self, queries: FloatArray, k: int, parameters: Any = None) -> Neighbors:  # noqa: ANN401
+        scores, ids = self._index.search(queries, k, params=parameters)
+        found: IntArray = ids.astype(np.int64, copy=False)
+        return Neighbors(found, scores)
+
+    def nbytes(self) -> int:
+        """Bytes of the index as FAISS serialises it."""
+        writer = faiss.VectorIOWriter()
+        faiss.write_index(self._index, writer)
+        return int(writer.data.size())
+
+    def save(self, path: Path) -> None:
+        """Write the index to a file."""
+        faiss.write_index(self._index, str(path))
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote."""
+        self._index = faiss.read_index(str(path))
+
+    def distance_computations(self) -> int | None:
+        """Distances computed in the last search."""
+        return self._computed

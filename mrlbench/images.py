@@ -1,0 +1,113 @@
+"""Images in memory or in files, read in batches, with the usual augmentation for training."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mrlbench.arrays import ByteArray, IntArray
+from mrlbench.errors import UserError
+
+RESIZE_FOR_CROP = 256 / 224  # evaluation: resize the short side to 256, crop 224 (paper, app. C)
+DECODERS = 8
+
+
+class ImageArray:
+    """Small images that fit in memory.
+
+    Args:
+        pixels: (N, H, W) grey or (N, 3, H, W) uint8.
+        padding: Training shifts an image by up to this many pixels.
+        flip: Training mirrors half of the images.
+    """
+
+    def __init__(self, pixels: ByteArray, padding: int = 2, flip: bool = True) -> None:
+        self._pixels = pixels[:, None] if pixels.ndim == 3 else pixels  # (N, 1 or 3, H, W)
+        self._padding, self._flip = padding, flip
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self._pixels)
+
+    def read(self, rows: IntArray, random: np.random.Generator | None = None) -> ByteArray:
+        """Read images by row, shifted and mirrored at random when `random` is given."""
+        batch = self._pixels[rows]  # (B, 1 or 3, H, W)
+        if random is not None:
+            batch = self._augment(batch, random)
+        return np.broadcast_to(batch, (len(batch), 3, *batch.shape[2:]))
+
+    def _augment(self, batch: ByteArray, random: np.random.Generator) -> ByteArray:
+        count, channels, height, width = batch.shape
+        pad = self._padding
+        padded = np.pad(batch, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+        shifts = random.integers(0, 2 * pad + 1, (2, count, 1))  # down and right, (2, B, 1)
+        top = shifts[0] + np.arange(height)  # (B, H)
+        left = shifts[1] + np.arange(width)  # (B, W)
+        if self._flip:
+            mirrored = random.random(count) < 0.5
+            left[mirrored] = left[mirrored, ::-1]
+        image, channel = np.arange(count)[:, None, None, None], np.arange(channels)[:, None, None]
+        moved: ByteArray = padded[image, channel, top[:, None, :, None], left[:, None, None, :]]
+        return moved
+
+
+class ImageFiles:
+    """Image files that are decoded when they are read, by a few threads.
+
+    Args:
+        paths: One file per image.
+        size: Side of the square crop in pixels.
+    """
+
+    def __init__(self, paths: Sequence[Path], size: int) -> None:
+        self._paths, self._size = paths, size
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self._paths)
+
+    def read(self, rows: IntArray, random: np.random.Generator | None = None) -> ByteArray:
+        """Read images by row; with `random`, crop a random part and mirror half of them.
+
+        Raises:
+            UserError: A file is not an image, by name.
+        """
+        seeds = [None] * len(rows) if random is None else random.integers(0, 2**63, len(rows))
+        with ThreadPoolExecutor(DECODERS) as pool:
+            return np.stack(list(pool.map(self._read_one, rows, seeds)))
+
+    def _read_one(self, row: int, seed: int | None) -> ByteArray:
+        try:
+            with Image.open(self._paths[row]) as file:
+                image = file.convert("RGB")
+        except OSError as error:
+            raise UserError(f"expected an image, got an unreadable file: {self._paths[row]}") from (
+                error
+            )
+        crop = _centre(image, self._size) if seed is None else _random_crop(image, self._size, seed)
+        return np.ascontiguousarray(np.asarray(crop).transpose(2, 0, 1))  # (3, H, W)
+
+
+def _centre(image: Image.Image, size: int) -> Image.Image:
+    """Resize the short side to 256/224 of `size`, then cut the middle square out."""
+    scale = size * RESIZE_FOR_CROP / min(image.size)
+    width, height = (max(size, round(side * scale)) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    return resized.crop((left, top, left + size, top + size))
+
+
+def _random_crop(image: Image.Image, size: int, seed: int) -> Image.Image:
+    """Cut 8% to 100% of the area at an aspect ratio of 3/4 to 4/3, resize, mirror half."""
+    random = np.random.default_rng(seed)
+    area = image.width * image.height * random.uniform(0.08, 1)
+    ratio = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
+    width = min(image.width, max(1, round(np.sqrt(area * ratio))))
+    height = min(image.height, max(1, round(np.sqrt(area / ratio))))
+    left = int(random.integers(0, image.width - width + 1))
+    top = int(random.integers(0, image.height - height + 1))
+    box = (left, top, left + width, top + height)
+    crop = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else crop

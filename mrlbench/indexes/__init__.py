@@ -1,0 +1,1 @@
+"""Nearest-neighbour indexes over unit vectors; one file each."""

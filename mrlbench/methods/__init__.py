@@ -1,0 +1,1 @@
+"""Heads and losses over the nested dims; one file each."""

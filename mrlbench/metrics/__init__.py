@@ -1,0 +1,1 @@
+"""Ranking metrics, one score per query; one file each."""

@@ -1,0 +1,22 @@
+"""Average precision: precision at each relevant rank, averaged."""
+
+import numpy as np
+
+from mrlbench.arrays import FloatArray, Judged
+
+LABEL = "map"  # the mean over queries
+
+
+def average_precision(judged: Judged) -> FloatArray:
+    """Reward relevant results for coming early; the mean over queries is mAP@K.
+
+    The sum is divided by min(K, relevant), which is the paper's constant K wherever every class has
+    at least K rows.
+    """
+    hits = judged.gains > 0  # (Q, K)
+    ranks = np.arange(1, hits.shape[1] + 1)  # (K,)
+    precision = np.cumsum(hits, axis=1) / ranks  # (Q, K)
+    earned = (precision * hits).sum(axis=1)  # (Q,)
+    attainable = np.clip(judged.relevant, 1, hits.shape[1])  # (Q,)
+    scores: FloatArray = (earned / attainable).astype(np.float32)
+    return scores

@@ -1,0 +1,1 @@
+"""Backbones and encoders; one file each."""

@@ -1,0 +1,153 @@
+"""What a plug-in must look like. Nothing here imports a plug-in.
+
+A plug-in is a file: `mrlbench/<kind>/<name>.py` holds a function or class called `<name>`; its
+arguments are what may stand beside its name in an experiment.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from mrlbench.arrays import AnyFloatArray, ByteArray, FloatArray, IntArray, Judged, Neighbors
+
+if TYPE_CHECKING:  # torch takes a second to import, and search and plots do without it
+    from torch import Tensor
+
+
+class Images(Protocol):
+    """Images that are read in batches, so that a data set need not fit in memory."""
+
+    def __len__(self) -> int:
+        """Count the images."""
+        ...
+
+    def read(self, rows: IntArray, random: np.random.Generator | None = None) -> ByteArray:
+        """Read images by row.
+
+        Args:
+            rows: (B,).
+            random: Where training augmentation draws from; None reads for evaluation.
+
+        Returns:
+            (B, 3, H, W) uint8.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and the class of each; labels (N,) int64."""
+
+    images: Images
+    labels: IntArray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a data-set plug-in gives.
+
+    Attributes:
+        train: Read with augmentation.
+        database: What is searched, read for evaluation.
+        queries: What is asked, read for evaluation.
+        classes: The name of each class, C of them.
+        mean: Per channel, of pixels scaled to [0, 1].
+        std: Per channel, likewise.
+        fingerprint: SHA-256 over the content, for the manifest.
+        query_set: The name of the queries in the CSV files.
+    """
+
+    train: Split
+    database: Split
+    queries: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    fingerprint: str
+    query_set: str = "test"
+
+
+class Backbone(Protocol):
+    """What a model plug-in gives: a `torch.nn.Module` with a known width."""
+
+    width: int  # D
+
+    def __call__(self, images: "Tensor") -> "Tensor":
+        """Embed normalised images, (B, 3, H, W) -> (B, D)."""
+        ...
+
+
+class Method(Protocol):
+    """What a method plug-in gives: a `torch.nn.Module` of heads over the nested dims."""
+
+    dims: tuple[int, ...]
+
+    def __call__(self, embeddings: "Tensor") -> "Sequence[Tensor]":
+        """Classify each prefix, (B, D) -> one (B, C) of logits per dim, narrowest first."""
+        ...
+
+    def loss(self, losses: "Tensor") -> "Tensor":
+        """Weigh and sum the cross-entropies at each dim, (len(dims),) -> scalar (paper, eq. 1)."""
+        ...
+
+
+class Reducer(Protocol):
+    """D to d coordinates without training; the first d of `transform` are the reduction to d."""
+
+    def fit(self, database: AnyFloatArray) -> None:
+        """Learn from the database, (N, D), only."""
+        ...
+
+    def transform(self, vectors: AnyFloatArray) -> AnyFloatArray:
+        """Order or rotate coordinates so that every prefix is a reduction, (N, D) -> (N, D)."""
+        ...
+
+
+class Index(Protocol):
+    """Nearest-neighbour search over unit vectors by cosine similarity.
+
+    Build parameters are arguments of the plug-in. `effort` is the one dial that changes between
+    searches without a rebuild (ef, nprobe, …); an exact index ignores it.
+
+    Attributes:
+        exact: Whether the ids must equal brute force.
+        lossy: Whether vectors are stored as a lossy code, so that a rerank is needed.
+    """
+
+    exact: bool
+    lossy: bool
+
+    def build(self, database: FloatArray) -> None:
+        """Index the rows of `database`, (N, d) unit vectors. Called once."""
+        ...
+
+    def search(self, queries: FloatArray, k: int, effort: int) -> Neighbors:
+        """Find the `k` nearest rows, k <= N, for each of `queries`, (Q, d)."""
+        ...
+
+    def nbytes(self) -> int:
+        """Bytes of the index as serialised."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the built index."""
+        ...
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote, in place of `build`."""
+        ...
+
+    def distance_computations(self) -> int | None:
+        """Count distances computed in the last `search`; None where the library does not say."""
+        ...
+
+
+class Metric(Protocol):
+    """A score in [0, 1] for each query; the caller averages."""
+
+    def __call__(self, judged: Judged) -> FloatArray:
+        """Score ranked results, (Q, K) -> (Q,)."""
+        ...

@@ -1,0 +1,1 @@
+"""Ways from D to d coordinates without training; one file each."""

@@ -1,0 +1,217 @@
+"""The figures: each reads one or two CSV files and draws if they hold what it needs."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mrlbench import measurements
+from mrlbench.files import replacing
+from mrlbench.reports.style import dim_axis, line, looks, new_figure, use_plain_style
+from mrlbench.reports.tables import series_label
+from mrlbench.runs import Output
+
+GOOD_RECALL = 0.99
+MODES = {"single": "one query at a time", "batch": "all queries at once"}
+
+
+def draw_all(output: Output) -> list[Path]:
+    """Draw every figure that the CSV files allow, as PNG and SVG.
+
+    Returns:
+        The PNG files.
+    """
+    use_plain_style()
+    drawn = []
+    for name, draw in FIGURES.items():
+        figure = draw(output)
+        if figure is None:
+            continue
+        for suffix in ("svg", "png"):
+            path = output.plots / f"{name}.{suffix}"
+            with replacing(path) as beside:
+                metadata = {"Date": None} if suffix == "svg" else None
+                figure.savefig(beside, format=suffix, dpi=160, metadata=metadata)
+        drawn.append(path)
+    return drawn
+
+
+def _by_dim(csv: str, metric: str, title: str, y: str) -> Callable[[Output], Figure | None]:
+    """Make a figure of one metric against dim, a line for each method and baseline."""
+
+    def draw(output: Output) -> Figure | None:
+        table = _read(output, csv, metric)
+        if table.empty:
+            return None
+        figure, axes = new_figure(f"{title}\n{_subject(table)}", "dimensions", y)
+        for (label, rows), look in zip(_series(table), looks(), strict=False):
+            line(axes, rows["dim"], rows, label, look)
+        dim_axis(axes, sorted(table["dim"].unique()))
+        axes.legend(fontsize=8, frameon=False)
+        return figure
+
+    return draw
+
+
+def _map_by_mflops(output: Output) -> Figure | None:
+    """Draw the paper's Fig. 8: quality against cost, with shortlists and funnels."""
+    exact, cost = (_read(output, "retrieval", metric) for metric in ("map@10", "mflops"))
+    if exact.empty:
+        return None
+    exact = _with_cost(exact[exact["reducer"] == "prefix"], cost)
+    figure, axes = new_figure(
+        f"Retrieval quality against cost\n{_subject(exact)}", "MFLOPs per query", "mAP@10"
+    )
+    look = looks()
+    for label, rows in _series(exact):
+        line(axes, rows["mflops"], rows, f"{label}, exact", next(look))
+    adaptive = _adaptive(output)
+    for (method, funnel), rows in adaptive.groupby(["method", "funnel"], sort=False):
+        style = next(look)
+        final = rows["rerank_dims"].str.endswith(str(exact["dim"].max()))
+        if not funnel:  # reranks short of full width are there, but stand back
+            others = rows[~final]
+            axes.scatter(others["mflops"], others["value"], s=9, alpha=0.3, color=style["color"])
+            rows = rows[final]
+        name = "funnel" if funnel else f"shortlist of {rows['shortlist'].iloc[0]}, rerank at D"
+        size = 60 if funnel else 30
+        axes.scatter(
+            rows["mflops"], rows["value"], s=size, label=f"{method}, {name}", zorder=3, **style
+        )
+    axes.set_xscale("log")
+    axes.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def _adaptive(output: Output) -> pd.DataFrame:
+    """Read the schedules of the nested methods with their cost."""
+    quality, cost = (_read(output, "adaptive_retrieval", each) for each in ("map@10", "mflops"))
+    quality = quality[~quality["method"].str.startswith("fixed-")]
+    keys = ["method", "seed", "dim", "rerank_dims", "shortlist"]
+    joined = quality.merge(cost[[*keys, "value"]], on=keys, suffixes=("", "_mflops"))
+    return joined.rename(columns={"value_mflops": "mflops"}).assign(
+        funnel=lambda table: table["rerank_dims"].str.contains(">")
+    )
+
+
+def _time_by_dim(mode: str) -> Callable[[Output], Figure | None]:
+    """Make a figure of time per query against dim, exact and approximate."""
+
+    def draw(output: Output) -> Figure | None:
+        table = _speed(output, mode)
+        if table.empty:
+            return None
+        figure, axes = new_figure(
+            f"Time per query, {MODES[mode]}\n{_subject(table)}, {table['threads'].iloc[0]} threads",
+            "dimensions",
+            "µs per query",
+        )
+        for (index, rows), look in zip(table.groupby("index", sort=False), looks(), strict=False):
+            best = pd.concat([_fast_enough(each) for _, each in rows.groupby("dim")])
+            line(axes, best["dim"], best, str(index), look)
+        dim_axis(axes, sorted(table["dim"].unique()))
+        axes.set_yscale("log")
+        axes.legend(
+            fontsize=8,
+            frameon=False,
+            title=f"fastest with recall_dim@10 ≥ {GOOD_RECALL}, else best",
+        )
+        return figure
+
+    return draw
+
+
+def _recall_by_time(mode: str) -> Callable[[Output], Figure | None]:
+    """Make a figure of recall against time, a line for each index and dim."""
+
+    def draw(output: Output) -> Figure | None:
+        table = _speed(output, mode)
+        table = table[table["effort"].notna()]
+        if table.empty:
+            return None
+        figure, axes = new_figure(
+            f"Recall against time, {MODES[mode]}\n{_subject(table)}, "
+            f"{table['threads'].iloc[0]} threads",
+            "µs per query",
+            "recall_dim@10",
+        )
+        shown = _some(sorted(table["dim"].unique()), 4)
+        styles = ("-", "--", ":")
+        for (index, rows), style in zip(table.groupby("index", sort=False), styles, strict=False):
+            for dim, look in zip(shown, looks(), strict=False):
+                each = rows[rows["dim"] == dim].sort_values("effort")
+                label = f"{index}, {dim} dims"
+                axes.plot(each["value"], each["recall"], linestyle=style, label=label, **look)
+        axes.set_xscale("log")
+        axes.legend(fontsize=7, frameon=False)
+        return figure
+
+    return draw
+
+
+FIGURES: dict[str, Callable[[Output], Figure | None]] = {
+    "accuracy_by_dim": _by_dim(
+        "classification", "top1", "Linear classification by width", "top-1 accuracy"
+    ),
+    "knn_by_dim": _by_dim("knn", "top1", "1-NN classification by width", "1-NN accuracy"),
+    "map_by_dim": _by_dim("retrieval", "map@10", "Retrieval by width", "mAP@10"),
+    "map_by_mflops": _map_by_mflops,
+    "time_by_dim_single": _time_by_dim("single"),
+    "time_by_dim_batch": _time_by_dim("batch"),
+    "recall_by_time_single": _recall_by_time("single"),
+    "recall_by_time_batch": _recall_by_time("batch"),
+}
+
+
+def _read(output: Output, csv: str, metric: str) -> pd.DataFrame:
+    """Read the rows of one metric; none where the file is missing."""
+    path = output.csv(csv)
+    table = measurements.read(path) if path.is_file() else measurements.to_frame([])
+    return table[table["metric"] == metric]
+
+
+def _series(table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """Split rows into lines by method, baselines last; seeds are averaged."""
+    columns = zip(table["method"], table["reducer"], table["dim"], strict=True)
+    labelled = table.assign(label=[series_label(*each) for each in columns])
+    numbers = [c for c in ("value", "ci_low", "ci_high", "mflops") if c in labelled]
+    means = labelled.groupby(["label", "dim"], as_index=False)[numbers].mean()
+    order = sorted(means["label"].unique(), key=lambda label: (" " in label, label != "mrl", label))
+    return [(label, means[means["label"] == label].sort_values("dim")) for label in order]
+
+
+def _with_cost(table: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+    keys = ["method", "seed", "reducer", "dim"]
+    joined = table.merge(cost[[*keys, "value"]], on=keys, suffixes=("", "_mflops"))
+    return joined.rename(columns={"value_mflops": "mflops"})
+
+
+def _speed(output: Output, mode: str) -> pd.DataFrame:
+    """Read times of one mode with the recall of the same search."""
+    time, recall = (_read(output, "search_speed", m) for m in ("us_per_query", "recall_dim@10"))
+    keep = (time["mode"] == mode) & (time["task"] == "search-speed")
+    keys = ["method", "dim", "index", "effort"]
+    return time[keep].merge(
+        recall[[*keys, "value"]].rename(columns={"value": "recall"}), on=keys, how="left"
+    )
+
+
+def _fast_enough(rows: pd.DataFrame) -> pd.DataFrame:
+    """Choose the fastest effort with good recall, else the one with the best recall."""
+    good = rows[rows["recall"] >= GOOD_RECALL]
+    return good.nsmallest(1, "value") if len(good) else rows.nlargest(1, "recall")
+
+
+def _some(values: list[int], count: int) -> list[int]:
+    """Choose `count` values from first to last, evenly."""
+    if len(values) <= count:
+        return values
+    return [values[round(place * (len(values) - 1) / (count - 1))] for place in range(count)]
+
+
+def _subject(table: pd.DataFrame) -> str:
+    first = table.iloc[0]
+    size = first["n_database"]
+    rows = "" if pd.isna(size) else f", {size:,} database rows"
+    return f"{first['dataset']}{rows}"

@@ -1,0 +1,59 @@
+"""How figures look: colours that colour-blind readers can tell apart, readable log axes."""
+
+from collections.abc import Iterator, Mapping
+from itertools import cycle
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe–Ito
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+WIDTH, HEIGHT = 6.4, 4.4  # inches
+
+
+def new_figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    """Start a figure with one set of axes."""
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def dim_axis(axes: Axes, dims: list[int]) -> None:
+    """Show dims on a log2 axis, each by its number."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(dims, [str(dim) for dim in dims], fontsize=8)
+    axes.minorticks_off()
+
+
+def looks() -> Iterator[dict[str, Any]]:
+    """Give each line a colour and a marker of its own."""
+    for colour, marker in cycle(zip(COLOURS, MARKERS, strict=True)):
+        yield {"color": colour, "marker": marker}
+
+
+def line(
+    axes: Axes, x: "pd.Series[float]", table: pd.DataFrame, label: str, look: Mapping[str, Any]
+) -> None:
+    """Draw values as a line with their 95% intervals.
+
+    Args:
+        axes: Where.
+        x: The positions, (n,).
+        table: Rows with value, ci_low and ci_high, (n,).
+        label: For the legend.
+        look: Colour and marker.
+    """
+    low, high = (table[each].fillna(table["value"]) for each in ("ci_low", "ci_high"))
+    axes.plot(x, table["value"], label=label, markersize=4.5, linewidth=1.4, **look)
+    axes.fill_between(x.astype(float), low, high, alpha=0.15, color=look["color"], linewidth=0)
+
+
+def use_plain_style() -> None:
+    """Set fonts once; text in SVG stays text."""
+    mpl.rcParams.update({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "mrlbench"})

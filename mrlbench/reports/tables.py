@@ -1,0 +1,84 @@
+"""Tables on the terminal, from the CSV files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mrlbench import measurements
+from mrlbench.runs import Output
+
+SAME = ["run", "dataset", "queries", "n_database", "task", "threads", "seed", "k", "n", "dtype"]
+MAIN = (
+    ("classification", "top1", "linear top-1"),
+    ("knn", "top1", "1-NN top-1"),
+    ("retrieval", "map@10", "mAP@10"),
+)
+
+
+def metrics_table(path: Path, metrics: Sequence[str]) -> str:
+    """Show some metrics side by side, one line for each measured thing."""
+    table = measurements.read(path)
+    table = table[table["metric"].isin(list(metrics))]
+    keys = [c for c in measurements.KEY if c not in (*SAME, "metric") and table[c].notna().any()]
+    text = table.assign(**{key: table[key].astype("string").fillna("") for key in keys})
+    order = text[keys].drop_duplicates()
+    wide = text.pivot_table(index=keys, columns="metric", values="value", sort=False)
+    wide = wide.reindex(pd.MultiIndex.from_frame(order) if len(keys) > 1 else order[keys[0]])
+    return _text(wide[[m for m in metrics if m in wide.columns]].reset_index())
+
+
+def plain_table(table: pd.DataFrame) -> str:
+    """Show the columns of a table that hold anything."""
+    return _text(table.dropna(axis=1, how="all"))
+
+
+def main_table(output: Output) -> str:
+    """Show accuracy, 1-NN and mAP@10 at each dim, a column for each method.
+
+    Fixed models are one column: at each dim the separate model of that dim. The baselines of the
+    fixed full-width model are columns of their own.
+    """
+    columns = []
+    for csv, metric, title in MAIN:
+        if not output.csv(csv).is_file():
+            continue
+        table = measurements.read(output.csv(csv))
+        table = table[table["metric"] == metric]
+        labels = [
+            series_label(*each)
+            for each in zip(table["method"], table["reducer"], table["dim"], strict=True)
+        ]
+        wide = table.assign(label=labels).pivot_table(
+            index="dim", columns="label", values="value", sort=False
+        )
+        columns.append(pd.concat({title: wide}, axis=1))
+    if not columns:
+        return "nothing measured yet"
+    joined = pd.concat(columns, axis=1).sort_index()
+    return "\n\n".join(
+        _text(joined[title].reset_index(), title) for title in joined.columns.unique(0)
+    )
+
+
+def series_label(method: str, reducer: object, dim: int) -> str:
+    """Name the line that a measurement belongs to.
+
+    A fixed model at its own dim belongs to `fixed`; the full-width one cut to fewer dims is the
+    first-k baseline.
+    """
+    known = reducer if isinstance(reducer, str) else "prefix"
+    if not method.startswith("fixed-"):
+        return method if known == "prefix" else f"{method} {known}"
+    if known != "prefix":
+        return f"{method} {known}"
+    return "fixed" if method == f"fixed-{dim}" else f"{method} first-k"
+
+
+def _text(table: pd.DataFrame, title: str = "") -> str:
+    text = table.to_string(index=False, float_format=_number, na_rep="")
+    return f"{title}\n{text}" if title else text
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"

@@ -1,0 +1,176 @@
+"""Exact search at every nested dim in one pass over the database.
+
+The inner product at a wider dim is the one at the narrower dim plus a block of coordinates, so all
+dims cost one matrix product, and a selection each.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks
+from mrlbench.errors import UserError
+from mrlbench.progress import task
+from mrlbench.search.kernels import add_and_select
+
+QUERY_BLOCK = 256
+ROW_BLOCK = 2048  # a (256, 2048) tile of float32 scores is 2 MB
+QUERY_BYTES = 512 * 2**20  # of queries that are searched together; the database is read for each
+
+
+def nested_search(
+    database: AnyFloatArray,
+    queries: AnyFloatArray,
+    dims: Sequence[int],
+    k: int,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+) -> dict[int, Neighbors]:
+    """Find the exact `k` nearest rows at each dim, cut first and then normalised.
+
+    A prefix that is all zeros has no direction: its cosine with everything is 0. Equal scores are
+    ordered by lower id. Beyond inputs and results, memory is one block of rows, half a gigabyte of
+    queries at most, and a few tiles.
+
+    Args:
+        database: (N, D), any float type, may be memory-mapped; read once in blocks.
+        queries: (Q, D).
+        dims: Increasing, each <= D.
+        k: Neighbours, k <= N.
+        device: `cuda` computes there, in torch; None and `cpu` on the processor.
+        threads: None takes as many as torch does.
+
+    Returns:
+        For each dim, ids and cosine similarities, (Q, k), nearest first.
+
+    Raises:
+        UserError: k > N.
+    """
+    check_k(k, len(database))
+    if device not in (None, "cpu"):
+        from mrlbench.search.nested_torch import search_in_torch
+
+        return search_in_torch(database, queries, dims, k, device)
+    if threads is None:
+        import torch
+
+        threads = torch.get_num_threads()
+    at_once = max(QUERY_BLOCK, QUERY_BYTES // (queries.shape[1] * 4))
+    with task("exact search", len(queries) * len(database), "pairs") as work:
+        parts = [
+            _search_part(database, queries[part], dims, k, threads, work.advance)
+            for part in blocks(len(queries), at_once)
+        ]
+    return {dim: _join([part[dim] for part in parts]) for dim in dims}
+
+
+def check_k(k: int, rows: int) -> None:
+    """Refuse more neighbours than there are rows.
+
+    Raises:
+        UserError: k > N or k < 1.
+    """
+    if not 1 <= k <= rows:
+        raise UserError(f"k: expected 1 to {rows}, the rows of the database, got {k}")
+
+
+class _Tile(NamedTuple):
+    """A block of database rows: float32, 1 / the norm of each prefix, and the first row's id."""
+
+    rows: FloatArray  # (R, D)
+    inverse: FloatArray  # (M, R)
+    first_id: int
+
+
+class _Block(NamedTuple):
+    """A block of queries with its k best so far at each dim, as heaps (see kernels)."""
+
+    queries: FloatArray  # (B, D)
+    scores: FloatArray  # (M, B, k)
+    ids: IntArray  # (M, B, k)
+
+
+def _search_part(
+    database: AnyFloatArray,
+    queries: AnyFloatArray,
+    dims: Sequence[int],
+    k: int,
+    threads: int,
+    advance: Callable[[int], None],
+) -> dict[int, Neighbors]:
+    """Search some queries in one pass over the database.
+
+    Each thread takes whole blocks of queries, with one thread per product: tiles stay in its cache
+    and nobody waits for the others inside a product.
+    """
+    asked = np.array(queries[:, : dims[-1]], dtype=np.float32, order="C")
+    shape = (len(dims), len(asked), k)
+    scores, ids = np.full(shape, -np.inf, dtype=np.float32), np.full(shape, -1, dtype=np.int64)
+    query_blocks = [
+        _Block(asked[part], scores[:, part], ids[:, part])
+        for part in blocks(len(asked), _fair_block(len(asked), threads))
+    ]
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        for rows in blocks(len(database), ROW_BLOCK):
+            tile = _read_tile(database, rows, dims)
+            for _ in pool.map(
+                lambda block, tile=tile: _search_tile(block, tile, dims), query_blocks
+            ):
+                pass
+            advance(len(asked) * len(tile.rows))
+    norms = _prefix_norms(asked, dims)  # (M, Q)
+    found = zip(dims, scores, ids, norms, strict=True)
+    return {dim: _sorted(s, i, n) for dim, s, i, n in found}
+
+
+def _search_tile(block: _Block, tile: _Tile, dims: Sequence[int]) -> None:
+    totals = np.zeros((len(block.queries), len(tile.rows)), dtype=np.float32)  # (B, R)
+    products, start = np.empty_like(totals), 0
+    for place, dim in enumerate(dims):
+        np.matmul(block.queries[:, start:dim], tile.rows[:, start:dim].T, out=products)
+        add_and_select(
+            totals,
+            products,
+            tile.inverse[place],
+            tile.first_id,
+            block.scores[place],
+            block.ids[place],
+        )
+        start = dim
+
+
+def _read_tile(database: AnyFloatArray, rows: slice, dims: Sequence[int]) -> _Tile:
+    block = np.asarray(database[rows, : dims[-1]], dtype=np.float32)  # (R, D)
+    norms = _prefix_norms(block, dims)
+    inverse = np.divide(1, norms, where=norms > 0, out=np.zeros_like(norms))
+    return _Tile(block, inverse, rows.start)
+
+
+def _prefix_norms(vectors: FloatArray, dims: Sequence[int]) -> FloatArray:
+    """Compute the norm of each prefix, (N, D) -> (M, N)."""
+    edges = zip([0, *dims], dims, strict=False)
+    pieces = [np.einsum("nd,nd->n", v := vectors[:, a:b], v, dtype=np.float64) for a, b in edges]
+    norms: FloatArray = np.sqrt(np.cumsum(pieces, axis=0)).astype(np.float32)
+    return norms
+
+
+def _sorted(scores: FloatArray, ids: IntArray, norms: FloatArray) -> Neighbors:
+    """Order heaps, (Q, k), by falling score and then rising id; divide by the query norms (Q,)."""
+    order = np.lexsort((ids, -scores), axis=1)
+    divided = np.take_along_axis(scores, order, axis=1) / np.where(norms > 0, norms, 1)[:, None]
+    return Neighbors(np.take_along_axis(ids, order, axis=1), divided.clip(-1, 1))
+
+
+def _join(parts: Sequence[Neighbors]) -> Neighbors:
+    ids, scores = zip(*parts, strict=True)
+    return Neighbors(np.concatenate(ids), np.concatenate(scores))
+
+
+def _fair_block(queries: int, threads: int) -> int:
+    """Choose a block size that gives every thread the same number of blocks, about."""
+    rounds = max(1, -(-queries // (QUERY_BLOCK * threads)))
+    return max(1, -(-queries // (rounds * threads)))

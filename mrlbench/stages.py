@@ -1,0 +1,198 @@
+"""The stages of a run, in order; each reads what earlier ones wrote and is skipped when done."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mrlbench.embedding.extract import Extractor, is_written
+from mrlbench.embedding.folder import open_embeddings
+from mrlbench.errors import UserError
+from mrlbench.evaluation.source import Source
+from mrlbench.evaluation.training_cost import training_cost
+from mrlbench.experiment import check_dims, default_dims, split_method
+from mrlbench.measurements import Row
+from mrlbench.plugins import load
+from mrlbench.protocols import Dataset
+from mrlbench.runs import Output, Run
+from mrlbench.training import checkpoint
+from mrlbench.training.loop import load_trained, train, training_inputs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A run with what its stages need: the data set, where it is kept, and a device.
+
+    Attributes:
+        run: The run.
+        data_dir: Where data sets are kept.
+        device: Where to train, embed and search.
+    """
+
+    run: Run
+    data_dir: Path
+    device: torch.device
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set, read (and fetched) when it is first needed."""
+        plugin = self.run.experiment.dataset
+        dataset: Dataset = load("datasets", plugin.name)(self.data_dir, **plugin.arguments)
+        self.run.note(data={plugin.name: dataset.fingerprint})
+        return dataset
+
+    @property
+    def pairs(self) -> list[tuple[str, int]]:
+        """Each method with each seed."""
+        experiment = self.run.experiment
+        return [(m, seed) for seed in experiment.seeds for m in experiment.training.methods]
+
+    def only(self, methods: Sequence[str], seeds: Sequence[int]) -> "Workshop":
+        """Narrow the run to some methods and seeds; empty keeps all.
+
+        Raises:
+            UserError: A method or seed that the experiment does not have.
+        """
+        experiment = self.run.experiment
+        _check_known("--methods", methods, experiment.training.methods)
+        _check_known("--seed", seeds, experiment.seeds)
+        chosen = {"methods": list(methods) or experiment.training.methods}
+        training = experiment.training.model_copy(update=chosen)
+        update = {"training": training, "seeds": list(seeds) or experiment.seeds}
+        return replace(self, run=replace(self.run, experiment=experiment.model_copy(update=update)))
+
+    def train_one(self, method: str, seed: int) -> None:
+        """Train one method, unless it is trained."""
+        run = self.run
+        inputs = training_inputs(run.experiment, self.dataset.fingerprint, method, seed)
+        stage, folder = f"train {method} seed-{seed}", run.model(method, seed)
+        if run.is_done(stage, inputs) and (folder / checkpoint.NAME).is_file():
+            log.info("%s: done before", stage)
+            return
+        with run.stage(stage, inputs):
+            train(run.experiment, self.dataset, method, seed, folder, self.device)
+
+    def embed_one(self, method: str, seed: int) -> Path:
+        """Write the embeddings of one trained method, unless they are there.
+
+        Returns:
+            The embeddings folder.
+
+        Raises:
+            UserError: The method is not trained, or was with another experiment.
+        """
+        run, folder = self.run, self.run.embeddings(method, seed)
+        inputs = self.inputs(method, seed)
+        if is_written(folder, inputs):
+            return folder
+        path = run.model(method, seed) / checkpoint.NAME
+        if not path.is_file():
+            raise UserError(
+                f"expected a trained {method} with seed {seed} in {path}: run `mrlbench train`"
+            )
+        state = checkpoint.load(path, self.device)
+        epochs = run.experiment.training.epochs
+        if state["inputs"] != inputs or state["epoch"] != epochs:
+            raise UserError(
+                f"{path}: expected {epochs} epochs of this experiment, got {state['epoch']}"
+                f"{'' if state['inputs'] == inputs else ' of another'}: run `mrlbench train`"
+            )
+        backbone, head = load_trained(run.experiment, self.dataset, method, seed, path, self.device)
+        with run.stage(f"embed {method} seed-{seed}", inputs):
+            extractor = Extractor(backbone, head, self.dataset, self.device)
+            extractor.write(folder, inputs, run.experiment.width, f"{method} seed {seed}")
+        return folder
+
+    def inputs(self, method: str, seed: int) -> str:
+        """Hash all that a model and its embeddings depend on."""
+        known = self.run.manifest().get("data", {}).get(self.run.experiment.dataset.name)
+        fingerprint = known or self.dataset.fingerprint
+        return training_inputs(self.run.experiment, fingerprint, method, seed)
+
+    def sources(self, dims: Sequence[int] = ()) -> list[Source]:
+        """Open the embeddings of each method and seed, making those that are missing.
+
+        Args:
+            dims: To measure; empty takes the experiment's. A fixed model narrower than D is
+                measured at its own dim only, and only if that is among them.
+        """
+        experiment = self.run.experiment
+        dims = list(dims) or experiment.evaluation.dims
+        check_dims("--dims", dims, experiment.width)
+        return [
+            self._source(method, seed, own)
+            for method, seed in self.pairs
+            if (own := _own_dims(method, dims, experiment.width))
+        ]
+
+    def _source(self, method: str, seed: int, dims: Sequence[int]) -> Source:
+        run, experiment = self.run, self.run.experiment
+        embeddings = open_embeddings(self.embed_one(method, seed))
+        names = {
+            "run": run.name,
+            "dataset": experiment.dataset.name,
+            "queries": embeddings.meta.get("query_set"),
+            "method": method,
+            "seed": seed,
+        }
+        full = method == f"fixed-{experiment.width}"
+        return Source(
+            run,
+            embeddings,
+            tuple(dims),
+            names,
+            baselines=tuple(experiment.evaluation.baselines) if full else (),
+            device=self.device.type,
+            label=f"{method}-seed-{seed}",
+        )
+
+    def training_cost(self) -> list[Row]:
+        """Measure what MRL adds to a training step."""
+        dataset, run = self.dataset, self.run
+        shape = dataset.train.images.read(torch.arange(1).numpy()).shape[1:]
+        classes = len(dataset.classes)
+        return training_cost(run.experiment, run.name, shape, classes, self.device)
+
+
+def folder_source(
+    folder: Path,
+    output: Output,
+    dims: Sequence[int],
+    baselines: Sequence[str],
+    device: torch.device,
+) -> Source:
+    """Open anybody's embeddings folder as something to measure.
+
+    Args:
+        folder: The embeddings.
+        output: Where results go.
+        dims: Empty takes those that `meta.json` says were trained, else 8, 16, … D.
+        baselines: Reducers to measure besides the prefix.
+        device: Where exact search computes.
+    """
+    embeddings = open_embeddings(folder)
+    trained = embeddings.meta.get("trained_dims") or default_dims(embeddings.width)
+    dims = list(dims) or trained
+    check_dims("--dims", dims, embeddings.width)
+    name = folder.resolve().name
+    names = {"run": output.name, "dataset": name, "method": name}
+    names["queries"] = embeddings.meta.get("query_set", "queries")
+    return Source(output, embeddings, tuple(dims), names, tuple(baselines), device.type, label=name)
+
+
+def _own_dims(method: str, dims: Sequence[int], width: int) -> list[int]:
+    own = split_method(method)[1].get("dim", width)
+    return list(dims) if own == width else [dim for dim in dims if dim == own]
+
+
+def _check_known(what: str, wanted: Sequence[Any], known: Sequence[Any]) -> None:
+    for each in wanted:
+        if each not in known:
+            expected = ", ".join(str(one) for one in known)
+            raise UserError(f"{what}: expected some of {expected}, got {each}")

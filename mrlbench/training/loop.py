@@ -1,0 +1,204 @@
+"""The training loop: one method, one seed, a checkpoint after every epoch."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mrlbench.arrays import ByteArray, IntArray
+from mrlbench.experiment import Experiment, Training, split_method
+from mrlbench.files import digest, replacing
+from mrlbench.heads import NestedHead, cross_entropies
+from mrlbench.plugins import load
+from mrlbench.progress import Task, task
+from mrlbench.protocols import Dataset
+from mrlbench.training import checkpoint
+from mrlbench.training.batches import to_input, training_batches
+from mrlbench.training.devices import choose_precision
+from mrlbench.training.schedule import learning_rate
+
+
+class Learner:
+    """A backbone, a head and their optimizer on a device; knows how to take one step."""
+
+    def __init__(
+        self, experiment: Experiment, method: str, seed: int, classes: int, device: torch.device
+    ) -> None:
+        self.training, self.device = experiment.training, device
+        torch.manual_seed(seed)
+        backbone = load("models", experiment.model.name)(**experiment.model.arguments)
+        name, arguments = split_method(method)
+        self.head: NestedHead = load("methods", name)(
+            backbone.width, classes, self.training.dims, self.training.weights, **arguments
+        ).to(device)
+        self.backbone = backbone.to(device, memory_format=torch.channels_last)
+        self.optimizer = _optimizer([self.backbone, self.head], self.training)
+        self.precision = choose_precision(self.training.precision, device)
+
+    def step(self, images: Tensor, labels: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        """Learn from one batch at a learning rate.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            labels: (B,).
+            rate: The learning rate.
+
+        Returns:
+            The loss at each dim and the number of right answers at each dim, (len(dims),) each.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        half = self.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            logits = self.head(self.backbone(images))
+        losses = cross_entropies(logits, labels, self.training.label_smoothing)  # (M,)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(self.head.loss(losses))
+        self.optimizer.step()
+        right = torch.stack([each.argmax(dim=1) == labels for each in logits]).sum(dim=1)  # (M,)
+        return losses.detach(), right
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint keeps of the learner."""
+        return {
+            "precision": self.precision,
+            "backbone": self.backbone.state_dict(),
+            "head": self.head.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` gave."""
+        self.precision = state["precision"]
+        self.backbone.load_state_dict(state["backbone"])
+        self.head.load_state_dict(state["head"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def training_inputs(experiment: Experiment, fingerprint: str, method: str, seed: int) -> str:
+    """Hash all that a trained model depends on."""
+    table = experiment.model_dump()
+    training = {key: value for key, value in table["training"].items() if key != "methods"}
+    return digest([table["dataset"], table["model"], training, fingerprint, method, seed])
+
+
+def train(
+    experiment: Experiment,
+    dataset: Dataset,
+    method: str,
+    seed: int,
+    folder: Path,
+    device: torch.device,
+) -> None:
+    """Train one method, going on from the last whole epoch if there is a checkpoint.
+
+    Writes `checkpoint.pt` and `losses.csv` (epoch, rate, images per second, and the loss and
+    training accuracy at each dim) after every epoch. On the same machine with the same threads, an
+    interrupted training ends with the same weights as one that was not.
+
+    Raises:
+        UserError: The checkpoint there is not one.
+        FloatingPointError: The loss is not finite.
+    """
+    learner = Learner(experiment, method, seed, len(dataset.classes), device)
+    inputs = training_inputs(experiment, dataset.fingerprint, method, seed)
+    path, epoch, rows = folder / checkpoint.NAME, 0, []
+    if path.exists():
+        state = checkpoint.load(path, device)
+        if state["inputs"] == inputs:
+            learner.restore(state)
+            epoch, rows = state["epoch"], state["losses"]
+    total = experiment.training.epochs
+    images = len(dataset.train.labels)
+    with task(f"train {method} seed {seed}", (total - epoch) * images, "images") as work:
+        for current in range(epoch, total):
+            rows.append(_train_epoch(learner, dataset, current, seed, work))
+            state = learner.state() | {"inputs": inputs, "epoch": current + 1, "losses": rows}
+            checkpoint.save(path, state)
+            _write_losses(folder / "losses.csv", rows)
+
+
+def load_trained(
+    experiment: Experiment,
+    dataset: Dataset,
+    method: str,
+    seed: int,
+    path: Path,
+    device: torch.device,
+) -> tuple[nn.Module, NestedHead]:
+    """Load backbone and head of a finished training, ready to evaluate."""
+    learner = Learner(experiment, method, seed, len(dataset.classes), device)
+    learner.restore(checkpoint.load(path, device))
+    return learner.backbone.eval(), learner.head.eval()
+
+
+def _train_epoch(
+    learner: Learner, dataset: Dataset, epoch: int, seed: int, work: Task
+) -> dict[str, float]:
+    training, dims = learner.training, learner.head.dims
+    batch_size = min(training.batch_size, len(dataset.train.labels))
+    per_epoch = len(dataset.train.labels) // batch_size
+    learner.backbone.train()
+    totals = torch.zeros(2, len(dims), device=learner.device)  # loss, right answers
+    batches = training_batches(dataset.train, batch_size, seed, epoch)
+    rate = 0.0
+    for number, (images, labels) in enumerate(batches):
+        step = epoch * per_epoch + number
+        rate = learning_rate(
+            step, training.epochs * per_epoch, training.learning_rate, training.warmup
+        )
+        totals += _step(learner, dataset, (images, labels), rate)
+        if number % 10 == 9 or number == per_epoch - 1:  # reading the loss waits for the device
+            loss = _check_finite(totals[0] / (number + 1), dims, step)
+            work.advance(
+                (number % 10 + 1) * batch_size,
+                f"epoch {epoch + 1}/{training.epochs} loss {loss:.3f}",
+            )
+    losses, accuracies = (totals / per_epoch).tolist()
+    row: dict[str, float] = {"epoch": epoch + 1, "learning_rate": rate}
+    row |= {f"loss@{dim}": loss for dim, loss in zip(dims, losses, strict=True)}
+    row |= {f"accuracy@{dim}": a / batch_size for dim, a in zip(dims, accuracies, strict=True)}
+    return row
+
+
+def _step(
+    learner: Learner, dataset: Dataset, batch: tuple[ByteArray, IntArray], rate: float
+) -> Tensor:
+    images = to_input(batch[0], dataset, learner.device)
+    labels = torch.from_numpy(batch[1]).to(learner.device)
+    return torch.stack([each.float() for each in learner.step(images, labels, rate)])  # (2, M)
+
+
+def _check_finite(losses: Tensor, dims: Iterable[int], step: int) -> float:
+    for dim, loss in zip(dims, losses.tolist(), strict=True):
+        if loss != loss or loss in (float("inf"), float("-inf")):
+            raise FloatingPointError(
+                f"the loss at dim {dim} is {loss} at step {step}: try a lower "
+                "training.learning_rate"
+            )
+    return float(losses.mean())
+
+
+def _optimizer(modules: Iterable[nn.Module], training: Training) -> torch.optim.Optimizer:
+    """SGD; batch norms are not decayed (paper, app. C)."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for module in modules:
+        for child in module.modules():
+            group = free if isinstance(child, nn.BatchNorm2d) else decayed
+            group.extend(child.parameters(recurse=False))
+    groups = [
+        {"params": decayed, "weight_decay": training.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(
+        groups, lr=training.learning_rate, momentum=training.momentum, fused=True
+    )
+
+
+def _write_losses(path: Path, rows: list[dict[str, float]]) -> None:
+    with replacing(path) as beside:
+        pd.DataFrame(rows).to_csv(beside, index=False, float_format="%.6g")
