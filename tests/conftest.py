@@ -13,7 +13,6 @@ SMALL = [
     "--set=training.dims=[4, 16, 128, 512]",
     "--set=search.dims=[16, 512]",
     "--set=search.queries=40",
-    "--set=model.stem_stride=2",
 ]
 
 

@@ -118,7 +118,6 @@ def small():
             "training.dims=[4, 64, 512]",
             "training.epochs=3",
             "training.batch_size=128",
-            "model.stem_stride=2",
             "training.methods=['mrl']",
         ],
     )

@@ -19,8 +19,9 @@ class resnet(nn.Module):
     """A residual network without its classifier; D = 2048, or 512 for depths 18 and 34.
 
     Args:
-        depth: 18, 34, 50 or 101, as in torchvision.
-        blocks: Bottlenecks per stage instead of a depth; [1, 1, 1, 1] costs a third of ResNet50.
+        depth: 18, 34, 50 or 101, as in torchvision; 18 and 34 have plain blocks, the others
+            bottlenecks.
+        blocks: Blocks per stage other than the depth's; [1, 1, 1, 1] costs a third of ResNet50.
         stem_stride: How much the stem shrinks the image: 4 as for ImageNet (7 × 7 convolution and
             max-pooling), 2 or 1 for small images (3 × 3 convolution).
         small_stem: Use the 3 × 3 convolution at stride 4 too.
@@ -36,10 +37,10 @@ class resnet(nn.Module):
         width_per_group: int = 64,
     ) -> None:
         super().__init__()
-        block, layers = DEPTHS[depth] if blocks is None else (Bottleneck, blocks)
+        block, layers = DEPTHS[depth]
         if block is BasicBlock:
             width_per_group = 64  # torchvision's basic block knows no other
-        self.network = ResNet(block, layers, width_per_group=width_per_group)
+        self.network = ResNet(block, blocks or layers, width_per_group=width_per_group)
         self.width: int = self.network.fc.in_features
         self.network.fc = nn.Identity()
         _speed_up_strided_pointwise(self.network)

@@ -25,10 +25,11 @@ class pca:
             products += block.T @ block  # float32 within a block, float64 between blocks
         mean: NDArray[np.float64] = total / count
         _, axes = np.linalg.eigh(products / count - np.outer(mean, mean))
-        self._mean: FloatArray = mean.astype(np.float32)
+        self._mean: FloatArray = mean.astype(np.float32)  # (D,)
         self._axes: FloatArray = np.ascontiguousarray(axes[:, ::-1].astype(np.float32))  # (D, D)
 
     def transform(self, vectors: AnyFloatArray) -> FloatArray:
         """Project on the axes, (N, D) -> (N, D)."""
-        projected: FloatArray = (np.asarray(vectors, dtype=np.float32) - self._mean) @ self._axes
+        centred = vectors.astype(np.float32) - self._mean
+        projected: FloatArray = np.matmul(centred, self._axes, dtype=np.float32)
         return projected
