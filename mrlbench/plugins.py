@@ -8,6 +8,7 @@ entry-point group `mrlbench.<kind>`. Only the plug-in that is asked for is impor
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules
@@ -104,4 +105,10 @@ def _files(kind: Kind) -> list[str]:
 
 
 def _entries(kind: Kind) -> dict[str, EntryPoint]:
+    return _entries_on(kind, tuple(sys.path))
+
+
+@cache
+def _entries_on(kind: Kind, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Read every installed package's metadata, which takes 10 ms, once for each search path."""
     return {entry.name: entry for entry in entry_points(group=f"mrlbench.{kind}")}

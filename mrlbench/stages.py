@@ -44,7 +44,8 @@ class Workshop:
         """The data set, read (and fetched) when it is first needed."""
         plugin = self.run.experiment.dataset
         dataset: Dataset = load("datasets", plugin.name)(self.data_dir, **plugin.arguments)
-        self.run.note(data={plugin.name: dataset.fingerprint})
+        if self.run.folder.is_dir():  # not there when only the plan is asked for
+            self.run.note(data={plugin.name: dataset.fingerprint})
         return dataset
 
     @property
