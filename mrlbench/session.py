@@ -14,6 +14,7 @@ from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.speed import bench_search
 from mrlbench.experiment import Evaluation, Search
 from mrlbench.measurements import Row
+from mrlbench.plugins import names
 from mrlbench.runs import Output
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,11 @@ class Session:
         """mAP@k, precision, recall and the rest at each dim."""
         ks, keep = sorted(self.evaluation.k), self.evaluation.shortlist
         self._measure(
-            "retrieval", self.sources, lambda source: evaluate_retrieval(source, ks, keep), ks=ks
+            "retrieval",
+            self.sources,
+            lambda source: evaluate_retrieval(source, ks, keep),
+            ks=ks,
+            metrics=names("metrics"),
         )
 
     def adaptive_retrieval(self) -> None:

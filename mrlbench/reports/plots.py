@@ -8,7 +8,14 @@ from matplotlib.figure import Figure
 
 from mrlbench import measurements
 from mrlbench.files import replacing
-from mrlbench.reports.style import dim_axis, line, looks, new_figure, use_plain_style
+from mrlbench.reports.style import (
+    dim_axis,
+    line,
+    log_axis,
+    looks,
+    new_figure,
+    use_plain_style,
+)
 from mrlbench.reports.tables import series_label
 from mrlbench.runs import Output
 
@@ -63,24 +70,34 @@ def _map_by_mflops(output: Output) -> Figure | None:
     figure, axes = new_figure(
         f"Retrieval quality against cost\n{_subject(exact)}", "MFLOPs per query", "mAP@10"
     )
-    look = looks()
-    for label, rows in _series(exact):
-        line(axes, rows["mflops"], rows, f"{label}, exact", next(look))
+    colours = {}
+    for (label, rows), look in zip(_series(exact), looks(), strict=False):
+        line(axes, rows["mflops"], rows, f"{label}, exact", look)
+        colours[label] = look["color"]
     adaptive = _adaptive(output)
-    for (method, funnel), rows in adaptive.groupby(["method", "funnel"], sort=False):
-        style = next(look)
-        final = rows["rerank_dims"].str.endswith(str(exact["dim"].max()))
-        if not funnel:  # reranks short of full width are there, but stand back
-            others = rows[~final]
-            axes.scatter(others["mflops"], others["value"], s=9, alpha=0.3, color=style["color"])
-            rows = rows[final]
-        name = "funnel" if funnel else f"shortlist of {rows['shortlist'].iloc[0]}, rerank at D"
-        size = 60 if funnel else 30
-        axes.scatter(
-            rows["mflops"], rows["value"], s=size, label=f"{method}, {name}", zorder=3, **style
-        )
+    for method, rows in adaptive.groupby("method", sort=False):
+        funnel = rows[rows["funnel"]]
+        final = ~rows["funnel"] & (rows["rerank_dims"] == str(exact["dim"].max()))
+        short = rows[~rows["funnel"] & ~final]  # reranks short of full width stand back
+        colour = colours[str(method)]
+        axes.scatter(short["mflops"], short["value"], s=9, alpha=0.35, color=colour)
+        for part, name, marker in (
+            (rows[final], f"shortlist of {_first(rows[final], 'shortlist')}, rerank at D", "v"),
+            (funnel, "funnel", "*"),
+        ):
+            axes.scatter(
+                part["mflops"],
+                part["value"],
+                s=90 if marker == "*" else 36,
+                marker=marker,
+                facecolor=colour,
+                edgecolor="black",
+                linewidth=0.6,
+                label=f"{method}, {name}",
+                zorder=3,
+            )
     axes.set_xscale("log")
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend(fontsize=7, frameon=False, loc="lower right")
     return figure
 
 
@@ -112,6 +129,7 @@ def _time_by_dim(mode: str) -> Callable[[Output], Figure | None]:
             line(axes, best["dim"], best, str(index), look)
         dim_axis(axes, sorted(table["dim"].unique()))
         axes.set_yscale("log")
+        log_axis(axes.yaxis)
         axes.legend(
             fontsize=8,
             frameon=False,
@@ -144,7 +162,8 @@ def _recall_by_time(mode: str) -> Callable[[Output], Figure | None]:
                 label = f"{index}, {dim} dims"
                 axes.plot(each["value"], each["recall"], linestyle=style, label=label, **look)
         axes.set_xscale("log")
-        axes.legend(fontsize=7, frameon=False)
+        log_axis(axes.xaxis)
+        axes.legend(fontsize=7, frameon=False, handlelength=4)
         return figure
 
     return draw
@@ -208,6 +227,10 @@ def _some(values: list[int], count: int) -> list[int]:
     if len(values) <= count:
         return values
     return [values[round(place * (len(values) - 1) / (count - 1))] for place in range(count)]
+
+
+def _first(table: pd.DataFrame, column: str) -> str:
+    return str(table[column].iloc[0]) if len(table) else ""
 
 
 def _subject(table: pd.DataFrame) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe–Ito
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -29,6 +31,13 @@ def dim_axis(axes: Axes, dims: list[int]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(dims, [str(dim) for dim in dims], fontsize=8)
     axes.minorticks_off()
+
+
+def log_axis(axis: Axis) -> None:
+    """Show 1, 2 and 5 of each decade as plain numbers on a log axis."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def looks() -> Iterator[dict[str, Any]]:
