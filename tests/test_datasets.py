@@ -1,7 +1,8 @@
-"""Data sets from real files: the published ones where they can be had, small ones in their format."""
+"""Data sets from real files: the published one, and small ones in the published formats."""
 
 import hashlib
 import pickle
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -76,9 +77,9 @@ class SmallCifar(CIFAR10):
     """Torchvision's reader on a small file of ours in the published format."""
 
     base_folder = "small"
-    train_list: list = []
-    test_list: list = []
-    meta: dict = {}
+    train_list: ClassVar[list] = []
+    test_list: ClassVar[list] = []
+    meta: ClassVar[dict] = {}
 
 
 def write_cifar(folder):

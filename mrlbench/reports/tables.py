@@ -39,26 +39,21 @@ def main_table(output: Output) -> str:
     Fixed models are one column: at each dim the separate model of that dim. The baselines of the
     fixed full-width model are columns of their own.
     """
-    columns = []
-    for csv, metric, title in MAIN:
-        if not output.csv(csv).is_file():
-            continue
-        table = measurements.read(output.csv(csv))
-        table = table[table["metric"] == metric]
-        labels = [
-            series_label(*each)
-            for each in zip(table["method"], table["reducer"], table["dim"], strict=True)
-        ]
-        wide = table.assign(label=labels).pivot_table(
-            index="dim", columns="label", values="value", sort=False
-        )
-        columns.append(pd.concat({title: wide}, axis=1))
-    if not columns:
-        return "nothing measured yet"
-    joined = pd.concat(columns, axis=1).sort_index()
-    return "\n\n".join(
-        _text(joined[title].reset_index(), title) for title in joined.columns.unique(0)
-    )
+    parts = {title: _wide(output, csv, metric) for csv, metric, title in MAIN}
+    shown = [_text(wide.reset_index(), title) for title, wide in parts.items() if len(wide)]
+    return "\n\n".join(shown) or "nothing measured yet"
+
+
+def _wide(output: Output, csv: str, metric: str) -> pd.DataFrame:
+    """Put one metric into a table with a line for each dim and a column for each series."""
+    path = output.csv(csv)
+    table = measurements.read(path) if path.is_file() else measurements.to_frame([])
+    table = table[table["metric"] == metric]
+    columns = zip(table["method"], table["reducer"], table["dim"], strict=True)
+    labelled = table.assign(label=[series_label(*each) for each in columns])
+    wide = labelled.pivot_table(index="dim", columns="label", values="value")
+    order = sorted(wide.columns, key=lambda label: (" " in label, label == "fixed", label))
+    return wide[order]
 
 
 def series_label(method: str, reducer: object, dim: int) -> str:
@@ -82,3 +77,16 @@ def _text(table: pd.DataFrame, title: str = "") -> str:
 
 def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def markdown_table(output: Output) -> str:
+    """Write the main numbers of a run as Markdown, for a README: accuracies in percent by dim."""
+    shown = (MAIN[0], MAIN[-1])  # 1-NN is close to mAP@10 and would make the table too wide
+    parts = {title: _wide(output, csv, metric) for csv, metric, title in shown}
+    joined = pd.concat(parts, axis=1).sort_index() * 100
+    head = " | ".join(f"{title}: {label}" for title, label in joined.columns)
+    lines = [f"| dims | {head} |", "|---" * (len(joined.columns) + 1) + "|"]
+    for dim, numbers in joined.iterrows():
+        cells = " | ".join("" if pd.isna(number) else f"{number:.2f}" for number in numbers)
+        lines.append(f"| {dim} | {cells} |")
+    return "\n".join(lines)

@@ -6,6 +6,7 @@ import numpy as np
 from mrlbench.arrays import FloatArray, IntArray
 
 CHUNK = 64  # columns that are passed over together when none of them can enter the k best
+LAST_ID = 0xFFFFFFFF  # ids fill the lower half of a key: up to 4 billion rows
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
@@ -14,61 +15,96 @@ def add_and_select(
     products: FloatArray,
     inverse: FloatArray,
     first_id: int,
-    scores: FloatArray,
-    ids: IntArray,
+    k: int,
+    keys: IntArray,
+    counts: IntArray,
+    bars: FloatArray,
 ) -> None:
-    """Add a block's products to the running ones, and keep the k best scores of each query.
+    """Add a block's products to the running ones, and collect what can be among the k best.
 
-    One pass over the tile. `scores` and `ids` are heaps with the worst of the k best at place 0:
-    the lowest score and, among equal ones, the highest id. Columns come in the order of their ids,
-    so an equal score never replaces an earlier one.
+    One pass over the tile. A column whose score is above the query's bar joins its candidates;
+    when their place is full, the k best stay and the bar rises to the worst of them. Columns come
+    in the order of their ids, so an equal score never displaces an earlier one.
 
     Args:
         totals: (B, R), the products so far; updated.
         products: (B, R), of the next block of coordinates.
         inverse: (R,), 1 / the norm of each row's prefix.
         first_id: The id of column 0.
-        scores: (B, k), updated; -inf where there is none yet.
-        ids: (B, k), updated.
+        k: Results wanted.
+        keys: (B, S), S > k candidates of each query as `to_key` gives them; updated.
+        counts: (B,), how many there are; updated.
+        bars: (B,), -inf at first; updated.
     """
-    columns = totals.shape[1]
+    columns, places = totals.shape[1], keys.shape[1]
     for query in range(totals.shape[0]):
-        bar = scores[query, 0]
+        bar, count = bars[query], counts[query]
         for start in range(0, columns, CHUNK):
             stop = min(start + CHUNK, columns)
             highest = -np.float32(np.inf)
             for column in range(start, stop):
                 total = totals[query, column] + products[query, column]
                 totals[query, column] = total
-                score = total * inverse[column]
-                highest = max(highest, score)
-            if highest > bar:
-                for column in range(start, stop):
-                    score = totals[query, column] * inverse[column]
-                    if score > bar:
-                        _replace_worst(scores[query], ids[query], score, first_id + column)
-                        bar = scores[query, 0]
+                highest = max(highest, total * inverse[column])
+            if highest <= bar:
+                continue
+            for column in range(start, stop):
+                score = totals[query, column] * inverse[column]
+                if score > bar:
+                    keys[query, count] = to_key(score, first_id + column)
+                    count += 1
+                    if count == places:
+                        bar = _score(_keep_best(keys[query], k))
+                        count = k
+        bars[query], counts[query] = bar, count
 
 
 @numba.njit(nogil=True, cache=True)
-def _replace_worst(scores: FloatArray, ids: IntArray, score: float, identity: int) -> None:
-    """Put a score at the root of the heap and sift it down, (k,)."""
-    size, place = len(scores), 0
-    while True:
-        child = 2 * place + 1
-        if child >= size:
+def to_key(score: float, identity: int) -> int:
+    """Pack a float32 score and an id into one integer: higher is nearer, then the lower id."""
+    bits = np.int64(np.float32(score).view(np.int32))
+    ordered = bits if bits >= 0 else bits ^ np.int64(0x7FFFFFFF)
+    return (ordered << 32) | (LAST_ID - identity)
+
+
+def from_keys(keys: IntArray) -> tuple[IntArray, FloatArray]:
+    """Unpack keys into ids and scores of the same shape."""
+    ordered = (keys >> 32).astype(np.int32)
+    bits = np.where(ordered >= 0, ordered, ordered ^ np.int32(0x7FFFFFFF))
+    return LAST_ID - (keys & LAST_ID), bits.view(np.float32)
+
+
+@numba.njit(nogil=True, cache=True)
+def _score(key: int) -> float:
+    ordered = np.int32(key >> 32)
+    bits = ordered if ordered >= 0 else ordered ^ np.int32(0x7FFFFFFF)
+    return np.int32(bits).view(np.float32)
+
+
+@numba.njit(nogil=True, cache=True)
+def _keep_best(keys: IntArray, k: int) -> int:
+    """Move the k highest of different keys to the front (quickselect); give the lowest of them."""
+    low, high = 0, len(keys) - 1
+    while low < high:
+        one, two, three = keys[low], keys[(low + high) // 2], keys[high]
+        pivot = max(min(one, two), min(max(one, two), three))
+        left, right = low, high
+        while left <= right:
+            while keys[left] > pivot:
+                left += 1
+            while keys[right] < pivot:
+                right -= 1
+            if left <= right:
+                keys[left], keys[right] = keys[right], keys[left]
+                left += 1
+                right -= 1
+        if k - 1 <= right:
+            high = right
+        elif k - 1 >= left:
+            low = left
+        else:
             break
-        other = child + 1
-        if other < size and (
-            scores[other] < scores[child]
-            or (scores[other] == scores[child] and ids[other] > ids[child])
-        ):
-            child = other
-        if scores[child] > score or (scores[child] == score and ids[child] < identity):
-            break
-        scores[place], ids[place] = scores[child], ids[child]
-        place = child
-    scores[place], ids[place] = score, identity
+    return keys[k - 1]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)

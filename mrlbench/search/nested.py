@@ -6,6 +6,7 @@ dims cost one matrix product, and a selection each.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +15,11 @@ from threadpoolctl import threadpool_limits
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks
 from mrlbench.errors import UserError
 from mrlbench.progress import task
-from mrlbench.search.kernels import add_and_select
+from mrlbench.search.kernels import add_and_select, from_keys
 
 QUERY_BLOCK = 256
 ROW_BLOCK = 512  # a (256, 512) tile of float32 scores is half a megabyte: it stays in the L2 cache
+FEWEST_SPARE = 64  # candidates beside the k best before the best are sorted out
 QUERY_BYTES = 512 * 2**20  # of queries that are searched together; the database is read for each
 
 
@@ -87,11 +89,12 @@ class _Tile(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """A block of queries with its k best so far at each dim, as heaps (see kernels)."""
+    """A block of queries with the candidates of each at each dim (see kernels)."""
 
     queries: FloatArray  # (B, D)
-    scores: FloatArray  # (M, B, k)
-    ids: IntArray  # (M, B, k)
+    keys: IntArray  # (M, B, S)
+    counts: IntArray  # (M, B)
+    bars: FloatArray  # (M, B)
 
 
 def _search_part(
@@ -108,26 +111,24 @@ def _search_part(
     and nobody waits for the others inside a product.
     """
     asked = np.array(queries[:, : dims[-1]], dtype=np.float32, order="C")
-    shape = (len(dims), len(asked), k)
-    scores, ids = np.full(shape, -np.inf, dtype=np.float32), np.full(shape, -1, dtype=np.int64)
+    shape = (len(dims), len(asked))
+    keys = np.full((*shape, k + max(k, FEWEST_SPARE)), np.iinfo(np.int64).min)
+    counts, bars = np.zeros(shape, dtype=np.int64), np.full(shape, -np.inf, dtype=np.float32)
     query_blocks = [
-        _Block(asked[part], scores[:, part], ids[:, part])
+        _Block(asked[part], keys[:, part], counts[:, part], bars[:, part])
         for part in blocks(len(asked), _fair_block(len(asked), threads))
     ]
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
         for rows in blocks(len(database), ROW_BLOCK):
             tile = _read_tile(database, rows, dims)
-            for _ in pool.map(
-                lambda block, tile=tile: _search_tile(block, tile, dims), query_blocks
-            ):
-                pass
+            list(pool.map(partial(_search_tile, tile=tile, dims=dims, k=k), query_blocks))
             advance(len(asked) * len(tile.rows))
     norms = _prefix_norms(asked, dims)  # (M, Q)
-    found = zip(dims, scores, ids, norms, strict=True)
-    return {dim: _sorted(s, i, n) for dim, s, i, n in found}
+    found = zip(dims, keys, counts, norms, strict=True)
+    return {dim: _sorted(each, k, count, norm) for dim, each, count, norm in found}
 
 
-def _search_tile(block: _Block, tile: _Tile, dims: Sequence[int]) -> None:
+def _search_tile(block: _Block, tile: _Tile, dims: Sequence[int], k: int) -> None:
     totals = np.zeros((len(block.queries), len(tile.rows)), dtype=np.float32)  # (B, R)
     products, start = np.empty_like(totals), 0
     for place, dim in enumerate(dims):
@@ -137,8 +138,10 @@ def _search_tile(block: _Block, tile: _Tile, dims: Sequence[int]) -> None:
             products,
             tile.inverse[place],
             tile.first_id,
-            block.scores[place],
-            block.ids[place],
+            k,
+            block.keys[place],
+            block.counts[place],
+            block.bars[place],
         )
         start = dim
 
@@ -158,11 +161,13 @@ def _prefix_norms(vectors: FloatArray, dims: Sequence[int]) -> FloatArray:
     return norms
 
 
-def _sorted(scores: FloatArray, ids: IntArray, norms: FloatArray) -> Neighbors:
-    """Order heaps, (Q, k), by falling score and then rising id; divide by the query norms (Q,)."""
-    order = np.lexsort((ids, -scores), axis=1)
-    divided = np.take_along_axis(scores, order, axis=1) / np.where(norms > 0, norms, 1)[:, None]
-    return Neighbors(np.take_along_axis(ids, order, axis=1), divided.clip(-1, 1))
+def _sorted(keys: IntArray, k: int, counts: IntArray, norms: FloatArray) -> Neighbors:
+    """Order candidates, (Q, S), and divide their scores by the query norms, (Q,)."""
+    keys[np.arange(keys.shape[1]) >= counts[:, None]] = np.iinfo(np.int64).min  # left over
+    best = np.sort(keys, axis=1)[:, : -k - 1 : -1]  # (Q, k), highest first
+    ids, scores = from_keys(best)
+    scores /= np.where(norms > 0, norms, 1)[:, None]
+    return Neighbors(ids, scores.clip(-1, 1))
 
 
 def _join(parts: Sequence[Neighbors]) -> Neighbors:

@@ -1,0 +1,62 @@
+"""The README: its table is that of the published run, and its commands work as typed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mrlbench.reports.tables import markdown_table
+from mrlbench.runs import Output
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PUBLISHED = ROOT / "results" / "fashion-mnist-full"
+
+
+def commands():
+    """Every line of the README's shell blocks, without comments; continued lines joined."""
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL):
+        for line in block.replace("\\\n", "").splitlines():
+            yield re.sub(r"\s+#.*", "", line)
+
+
+def test_the_table_is_that_of_the_published_run():
+    start, stop = "<!-- table from results/fashion-mnist-full -->", "<!-- end of table -->"
+    written = README.partition(start)[2].partition(stop)[0].strip()
+    assert written == markdown_table(Output(PUBLISHED))
+
+
+def test_every_file_that_the_readme_links_to_is_there():
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+def test_every_room_of_the_tree_is_there_and_named():
+    tree = README.partition("## The tree")[2].partition("Imports point")[0]
+    named = set(re.findall(r"(\w+)(?:/|\.py)", tree))
+    rooms = {path.stem for path in (ROOT / "mrlbench").iterdir() if not path.name.startswith("_")}
+    small = {"errors", "files", "progress", "intervals", "splits"}  # helpers without a line
+    assert rooms - small <= named
+    assert named <= rooms | {"experiments", "results", "tests", "mrlbench"}
+
+
+@pytest.mark.slow
+def test_every_command_works_as_typed(tmp_path):
+    elsewhere = ("make ", "fashion-mnist", "~/photos")  # CI's own, hours of work, the user's photos
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    typed = [line for line in commands() if line and not any(each in line for each in elsewhere)]
+    assert len(typed) > 10
+    for line in typed:
+        done = subprocess.run(
+            line,
+            shell=True,
+            cwd=tmp_path,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
