@@ -12,6 +12,10 @@ $(INSTALLED): requirements.txt pyproject.toml
 	  { echo "make install: hnswlib needs a C++ compiler: install g++ (Debian, Ubuntu: apt-get install g++; macOS: xcode-select --install)" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make install: expected Python 3.11 or newer, got $$($(PYTHON) --version); say make install PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "make install: expected Python's venv: install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 2; }
+	@$(PYTHON) -c 'import sysconfig, pathlib, sys; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || \
+	  { echo "make install: hnswlib needs Python's headers: install them (Debian, Ubuntu: apt-get install python3-dev)" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .

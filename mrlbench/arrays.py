@@ -4,7 +4,7 @@ Axis letters everywhere: N database rows, Q queries, K results, D full width, d 
 B batch, C classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +21,8 @@ class Neighbors(NamedTuple):
     """What a search found, nearest first.
 
     Attributes:
-        ids: (Q, K) int64, rows of the database.
-        scores: (Q, K) float32, cosine similarity; higher is nearer.
+        ids: (Q, K) int64, rows of the database; -1 where an index found fewer than K.
+        scores: (Q, K) float32, cosine similarity; higher is nearer; -inf where the id is -1.
     """
 
     ids: IntArray
@@ -35,6 +35,12 @@ class Neighbors(NamedTuple):
     def of(self, queries: "IntArray | slice") -> "Neighbors":
         """Keep some of the queries."""
         return Neighbors(self.ids[queries], self.scores[queries])
+
+
+def join(parts: Sequence[Neighbors]) -> Neighbors:
+    """Put the results of consecutive queries together."""
+    ids, scores = zip(*parts, strict=True)
+    return Neighbors(np.concatenate(ids), np.concatenate(scores))
 
 
 class Judged(NamedTuple):

@@ -23,7 +23,7 @@ def read_cifar(kind: Any, data_dir: Path) -> Dataset:  # noqa: ANN401 (a torchvi
     except (URLError, OSError, RuntimeError) as error:
         raise UserError(
             f"{kind.__name__}: expected {kind.base_folder} or {kind.filename} in {data_dir}, or a "
-            f"network to download it ({str(error).splitlines()[-1]})"
+            f"network to download it ({str(error) or type(error).__name__})"
         ) from error
     split = _split(train)
     return Dataset(

@@ -4,15 +4,13 @@ import tomllib
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mrlbench.errors import UserError
 from mrlbench.plugins import check_arguments, load, names
-
-DEFAULT = "fashion-mnist"
 
 
 class Strict(BaseModel):
@@ -71,12 +69,30 @@ class Funnel(Strict):
     rerank_dims: list[int] = Field(min_length=1)
     lengths: list[int] = Field(min_length=1)  # the i-th is how many are reranked at the i-th dim
 
+    def check(self, dims: Sequence[int]) -> None:
+        """Refuse a ladder whose dims are not measured or do not increase, or whose lengths grow.
+
+        Raises:
+            UserError: One line.
+        """
+        ladder = [self.shortlist_dim, *self.rerank_dims]
+        if len(self.rerank_dims) != len(self.lengths):
+            raise UserError(
+                f"funnel: expected a length for each of {self.rerank_dims}, got {self.lengths}"
+            )
+        if any(a >= b for a, b in pairwise(ladder)):
+            raise UserError(f"funnel: expected increasing dims, got {ladder}")
+        if any(a < b for a, b in pairwise(self.lengths)) or self.lengths[-1] < 1:
+            raise UserError(f"funnel: expected falling lengths of at least 1, got {self.lengths}")
+        if unknown := set(ladder) - set(dims):
+            raise UserError(f"funnel: expected dims among {list(dims)}, got {min(unknown)}")
+
 
 class Evaluation(Strict):
     """What is measured."""
 
     dims: list[int] = []  # empty: the training dims
-    k: list[int] = [10, 25, 50, 100]
+    k: list[Annotated[int, Field(ge=1)]] = Field(default=[10, 25, 50, 100], min_length=1)
     shortlist: int = Field(default=200, ge=1)
     funnels: list[Funnel] = []  # empty: the paper's three, as far as the dims allow
     baselines: list[str] = ["random-dims", "pca"]  # reducers of the fixed full-width model
@@ -98,7 +114,7 @@ class Search(Strict):
 class Experiment(Strict):
     """One experiment, checked: names, arguments, dims and lengths fit together."""
 
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     dataset: Plugin
     model: Plugin
     training: Training = Training()
@@ -132,6 +148,8 @@ class Experiment(Strict):
         search = self.search.model_copy(update={"dims": self.search.dims or evaluation.dims})
         check_dims("evaluation.dims", evaluation.dims, self.width)
         check_dims("search.dims", search.dims, self.width)
+        for funnel in evaluation.funnels:
+            funnel.check(evaluation.dims)
         update = {"training": training, "evaluation": evaluation, "search": search}
         return self.model_copy(update=update)
 

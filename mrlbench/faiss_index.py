@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import faiss
+import faiss as library  # its type hints leave out what is made when it is loaded
 import numpy as np
 
 from mrlbench.arrays import FloatArray, IntArray, Neighbors
+
+faiss: Any = library
 
 
 class FaissIndex:
@@ -18,15 +20,17 @@ class FaissIndex:
     _computed: int | None = None
 
     def _search(self, queries: FloatArray, k: int, parameters: Any = None) -> Neighbors:  # noqa: ANN401
-        scores, ids = self._index.search(queries, k, params=parameters)
+        scores, ids = self._index.search(queries, k, params=parameters)  # FAISS pads with id -1
         found: IntArray = ids.astype(np.int64, copy=False)
         return Neighbors(found, scores)
 
     def nbytes(self) -> int:
         """Bytes of the index as FAISS serialises it."""
-        writer = faiss.VectorIOWriter()
+        sizes: list[int] = []
+        writer = faiss.PyCallbackIOWriter(lambda part: sizes.append(len(part)))
         faiss.write_index(self._index, writer)
-        return int(writer.data.size())
+        del writer  # writes what it still holds
+        return sum(sizes)
 
     def save(self, path: Path) -> None:
         """Write the index to a file."""

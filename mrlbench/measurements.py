@@ -1,6 +1,6 @@
 """Measurements: one row, one number; the same columns in every CSV file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -97,15 +97,37 @@ def read(path: Path) -> pd.DataFrame:
     return table
 
 
-def merge(path: Path, rows: Iterable[Row]) -> pd.DataFrame:
+def merge(
+    path: Path, rows: Iterable[Row], instead_of: Mapping[str, object] | None = None
+) -> pd.DataFrame:
     """Write rows into a CSV: those with the same key are replaced, the others kept.
+
+    The effort of an `adaptive-pipeline` is what was chosen, so it is not part of that key.
+
+    Args:
+        path: The CSV.
+        rows: New ones.
+        instead_of: Cells; every earlier row that has all of them is dropped.
 
     Returns:
         The new rows as a table.
     """
     new = to_frame(rows)
-    table = pd.concat([read(path), new], ignore_index=True) if path.exists() else new
-    table = table.drop_duplicates(KEY, keep="last").sort_values(KEY, kind="stable")
+    table = pd.concat([_without(path, instead_of), new], ignore_index=True)
+    chosen = table["task"] == "adaptive-pipeline"
+    keys = table[KEY].assign(effort=table["effort"].mask(chosen.fillna(False)))
+    table = table[~keys.duplicated(keep="last")].sort_values(KEY, kind="stable")
     with replacing(path) as beside:
         table.to_csv(beside, index=False, float_format="%.8g")
     return new
+
+
+def _without(path: Path, cells: Mapping[str, object] | None) -> pd.DataFrame:
+    """Read a CSV that may not be there yet, without the rows that have all of some cells."""
+    table = read(path) if path.exists() else to_frame([])
+    if not cells:
+        return table
+    has_all = pd.Series(True, index=table.index)
+    for column, value in cells.items():
+        has_all &= (table[column].isna() if value is None else table[column] == value).fillna(False)
+    return table[~has_all]

@@ -38,17 +38,22 @@ class Task:
         """Count `units` more, with a word on how it goes."""
         self._done, self._note = self._done + units, note or self._note
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self._done, note=self._note)
+            note = f"{self._note} {self._rate()}"
+            self._bar.update(self._bar.task_ids[0], completed=self._done, note=note)
         elif not quiet and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             print(self._line(), file=sys.stderr, flush=True)  # noqa: T201 (a log, on stderr)
+
+    def _rate(self) -> str:
+        seconds = time.monotonic() - self._started
+        return f"{self._done / max(seconds, 1e-9):,.0f} {self._unit}/s"
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._started
         left = seconds / max(self._done, 1) * (self._total - self._done)
         return (
             f"{self._what}: {self._done:,} of {self._total:,} {self._unit} {self._note} "
-            f"({seconds:.0f} s, {left:.0f} s left)"
+            f"({self._rate()}, {seconds:.0f} s, {left:.0f} s left)"
         )
 
 

@@ -125,7 +125,10 @@ class Index(Protocol):
         ...
 
     def search(self, queries: FloatArray, k: int, effort: int) -> Neighbors:
-        """Find the `k` nearest rows, k <= N, for each of `queries`, (Q, d)."""
+        """Find the `k` nearest rows, k <= N, for each of `queries`, (Q, d).
+
+        A place without a result has id -1 and score -inf.
+        """
         ...
 
     def nbytes(self) -> int:

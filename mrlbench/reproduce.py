@@ -13,13 +13,15 @@ from mrlbench.embedding.extract import is_written
 from mrlbench.experiment import Experiment
 from mrlbench.plugins import load
 from mrlbench.reports.plots import draw_all
+from mrlbench.search.nested import check_k
 from mrlbench.session import Session
 from mrlbench.stages import Workshop
-from mrlbench.training.loop import training_inputs
+from mrlbench.training import checkpoint
 
 # Rough shares of the machine's matrix-product speed, from runs of this program on 2 cores
 TRAINING_SHARE, EMBEDDING_SHARE, SEARCH_SHARE = 0.35, 0.3, 0.5
 FORWARD_AND_BACKWARD = 3  # a training step costs about three forward passes
+PLOT_SECONDS = 8
 GRAPH_SECONDS = 2.5e-7  # to build and search a graph, per row and dim, both of two libraries
 
 
@@ -41,25 +43,37 @@ class Step:
 
 
 def plan(workshop: Workshop, threads: int, force: bool = False) -> list[Step]:
-    """List the stages of a run with what each may cost; nothing is run yet."""
+    """List the stages of a run with what each may cost; nothing is run yet.
+
+    Raises:
+        UserError: The data set has fewer rows than the experiment looks at.
+    """
     run, estimate = workshop.run, _Estimate(workshop)
+    evaluation, rows = run.experiment.evaluation, len(workshop.dataset.database.labels)
+    for k in (
+        *evaluation.k,
+        evaluation.shortlist,
+        *(each.lengths[0] for each in evaluation.funnels),
+    ):
+        check_k(k, rows)
     steps: list[Step] = []
     for method, seed in workshop.pairs:
-        inputs = training_inputs(run.experiment, workshop.dataset.fingerprint, method, seed)
-        name = f"train {method} seed-{seed}"
-        done = run.is_done(name, inputs)
+        inputs = workshop.inputs(method, seed)
+        name, trained = f"train {method} seed-{seed}", run.model(method, seed) / checkpoint.NAME
+        done = run.is_done(name, inputs) and trained.is_file()
         train = partial(workshop.train_one, method, seed)
         steps.append(Step(name, estimate.training(), done, train))
         name, folder = f"embed {method} seed-{seed}", run.embeddings(method, seed)
         embed = partial(workshop.embed_one, method, seed)
         steps.append(Step(name, estimate.embedding(), is_written(folder, inputs), embed))
+    session = _Later(workshop, threads, force)
+    embedded = all(step.done for step in steps)
     for name, seconds, measure in estimate.measurements():
-        steps.append(
-            Step(name, seconds, False, partial(_measure, workshop, threads, force, measure))
-        )
+        done = embedded and session.open().is_done(measure)
+        steps.append(Step(name, seconds, done, partial(session.measure, measure)))
     if "mrl" in run.experiment.training.methods:
         steps.append(_cost_step(workshop, estimate, force))
-    return [*steps, Step("plot", 8, False, partial(draw_all, run))]
+    return [*steps, Step("plot", PLOT_SECONDS, False, partial(draw_all, run))]
 
 
 def format_plan(steps: list[Step]) -> str:
@@ -71,25 +85,37 @@ def format_plan(steps: list[Step]) -> str:
     return "\n".join([*lines, f"{'in all, about':34} {total / 60:>6.1f} min"])
 
 
-def _measure(
-    workshop: Workshop, threads: int, force: bool, measure: Callable[[Session], None]
-) -> None:
-    experiment = workshop.run.experiment
-    sources = workshop.sources()
-    measure(
-        Session(workshop.run, sources, experiment.evaluation, experiment.search, threads, force)
-    )
+class _Later:
+    """The session of a run, opened when its embeddings are there and then kept."""
+
+    def __init__(self, workshop: Workshop, threads: int, force: bool) -> None:
+        self._workshop, self._threads, self._force = workshop, threads, force
+        self._session: Session | None = None
+
+    def open(self) -> Session:
+        """Open the embeddings."""
+        if self._session is None:
+            run, experiment = self._workshop.run, self._workshop.run.experiment
+            sources, evaluation = self._workshop.sources(), experiment.evaluation
+            threads, search = self._threads, experiment.search
+            self._session = Session(run, sources, evaluation, search, threads, self._force)
+        return self._session
+
+    def measure(self, name: str) -> None:
+        """Make one measurement."""
+        getattr(self.open(), name)()
 
 
 def _cost_step(workshop: Workshop, estimate: "_Estimate", force: bool) -> Step:
-    run, table = workshop.run, workshop.run.experiment.model_dump(include={"model", "training"})
+    run = workshop.run
+    inputs = run.experiment.model_dump(include={"dataset", "model", "training"})
 
     def measure() -> None:
-        if force or not run.is_done("training-cost", table):
-            with run.stage("training-cost", table):
+        if force or not run.is_done("training-cost", inputs):
+            with run.stage("training-cost", inputs):
                 measurements.merge(run.csv("analysis"), workshop.training_cost())
 
-    done = run.is_done("training-cost", table) and not force
+    done = run.is_done("training-cost", inputs) and not force
     return Step("training-cost", estimate.training_cost(), done, measure)
 
 
@@ -119,28 +145,25 @@ class _Estimate:
         images = 90 * self._experiment.training.batch_size
         return images * self._image * FORWARD_AND_BACKWARD / (self._speed * TRAINING_SHARE)
 
-    def measurements(self) -> list[tuple[str, float, Callable[[Session], None]]]:
-        """Name each measurement with its seconds and what does it, in order."""
+    def measurements(self) -> list[tuple[str, float, str]]:
+        """Name each measurement with its seconds and the session's method, in order."""
         experiment, dims = self._experiment, self._experiment.search.dims
-        methods = experiment.training.methods
+        methods, evaluation = experiment.training.methods, experiment.evaluation
         full = [m for m in methods if m in ("mrl", "mrl-e", f"fixed-{experiment.width}")]
-        searches = len(experiment.seeds) * (len(full) + len(experiment.evaluation.baselines))
+        searches = len(experiment.seeds) * (len(full) + len(evaluation.baselines))
         pairs = self._rows * self._queries
         search = searches * pairs * experiment.width / (self._speed * SEARCH_SHARE)
-        rerank = len(full) * self._queries * len(dims) * experiment.evaluation.shortlist
+        reranked = len(full) * self._queries * len(evaluation.dims) * evaluation.shortlist
         exact = sum(dims) * self._rows * experiment.search.queries * 6 / self._speed
         graphs = [index for index in experiment.search.indexes if index.name != "exact"]
         built = GRAPH_SECONDS * self._rows * sum(dims) * len(graphs)
+        rerank = ("eval-adaptive-retrieval", 2 + reranked * experiment.width * 1e-9)
         return [
-            ("eval-classification", 1 + 0.3 * len(methods), Session.classification),
-            ("eval-retrieval", 2 + search, Session.retrieval),
-            ("eval-knn", 1 + 0.5 * searches, Session.knn),
-            (
-                "eval-adaptive-retrieval",
-                2 + rerank * experiment.width * 1e-9,
-                Session.adaptive_retrieval,
-            ),
-            ("bench-search", 5 + exact + built, Session.speed),
+            ("eval-classification", 1 + 0.3 * len(methods), "classification"),
+            ("eval-retrieval", 2 + search, "retrieval"),
+            ("eval-knn", 1 + 0.5 * searches, "knn"),
+            *([(*rerank, "adaptive_retrieval")] if full and len(evaluation.dims) > 1 else []),
+            ("bench-search", 5 + exact + built, "speed"),
         ]
 
 

@@ -63,16 +63,18 @@ class Output:
         return bool(done) and done["inputs"] == digest(inputs)
 
     @contextmanager
-    def stage(self, stage: str, inputs: Any) -> Iterator[None]:  # noqa: ANN401 (JSON)
-        """Time a stage and note it as done when its body ends without an error."""
+    def stage(self, stage: str, inputs: Any, **entries: str) -> Iterator[None]:  # noqa: ANN401
+        """Time a stage and note it, with more entries, when its body ends without an error."""
         started, worked = time.perf_counter(), time.process_time()
         yield
         stages = self.manifest().get("stages", {})
         stages[stage] = {
             "inputs": digest(inputs),
+            **entries,
             "seconds": round(time.perf_counter() - started, 1),
             "cpu_seconds": round(time.process_time() - worked, 1),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            **{key: describe_machine()[key] for key in ("cpu", "gpu", "threads", "commit")},
         }
         self.note(stages=stages)
 

@@ -3,16 +3,18 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mrlbench import measurements
+from mrlbench.errors import UserError
 from mrlbench.evaluation.adaptive_retrieval import evaluate_adaptive_retrieval
 from mrlbench.evaluation.bench import Bench
-from mrlbench.evaluation.classification import evaluate_classification
+from mrlbench.evaluation.classification import check_heads, evaluate_classification
 from mrlbench.evaluation.retrieval import evaluate_knn, evaluate_retrieval
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.speed import bench_search
 from mrlbench.experiment import Evaluation, Search
+from mrlbench.files import digest
 from mrlbench.measurements import Row
 from mrlbench.plugins import names
 from mrlbench.runs import Output
@@ -31,6 +33,8 @@ class Session:
         search: What `bench-search` compares.
         threads: Of every library.
         force: Measure again what is done.
+        asked: Dims that were asked for by name; empty where they are the experiment's.
+        pending: When given, nothing is measured: it collects what would be.
     """
 
     output: Output
@@ -39,9 +43,12 @@ class Session:
     search: Search
     threads: int
     force: bool = False
+    asked: Sequence[int] = ()
+    pending: list[str] | None = None
 
     def classification(self) -> None:
         """Linear top-1 and top-5 of each head."""
+        check_heads(self.sources, self.asked)
         self._measure("classification", self.sources, evaluate_classification)
 
     def knn(self) -> None:
@@ -64,20 +71,28 @@ class Session:
         shortlist, funnels = self.evaluation.shortlist, self.evaluation.funnels
         self._measure(
             "adaptive_retrieval",
-            [source for source in self.sources if source.at_full_width],
+            [source for source in self.sources if source.full_width],
             lambda source: evaluate_adaptive_retrieval(source, shortlist, funnels),
             shortlist=shortlist,
             funnels=[funnel.model_dump() for funnel in funnels],
         )
 
     def speed(self) -> None:
-        """Every index at every dim, on the first source: time does not depend on the method."""
+        """Every index at every dim, on one source: time does not depend on the method."""
+        first = next((each for each in self.sources if each.full_width), self.sources[0])
+        shortlist = self.evaluation.shortlist
 
         def rows(source: Source) -> list[Row]:
-            return bench_search(Bench(source, self.search, self.evaluation.shortlist, self.threads))
+            return bench_search(Bench(source, self.search, shortlist, self.threads))
 
         settings = {"search": self.search.model_dump(), "threads": self.threads}
-        self._measure("search_speed", self.sources[:1], rows, **settings)
+        self._measure("search_speed", [first], rows, shortlist=shortlist, **settings)
+
+    def is_done(self, measure: str) -> bool:
+        """Tell whether a measurement was done before with the same inputs."""
+        pending: list[str] = []
+        getattr(replace(self, pending=pending), measure)()
+        return not pending
 
     def _measure(
         self,
@@ -86,17 +101,24 @@ class Session:
         rows: Callable[[Source], list[Row]],
         **settings: object,
     ) -> None:
+        """Measure each source and merge its rows, unless that was done.
+
+        Rows of vectors that are no longer there, as after another training, are dropped.
+        """
+        if not sources:
+            raise UserError(f"{csv}: expected a model trained at full width, got none")
         for source in sources:
-            stage = f"{csv} {source.label}"
-            inputs = json.dumps(
-                [source.embeddings.fingerprint, source.dims, source.baselines, settings]
-            )
-            if (
-                not self.force
-                and self.output.is_done(stage, inputs)
-                and self.output.csv(csv).is_file()
-            ):
-                log.info("%s: done before (--force measures again)", stage)
-                continue
-            with self.output.stage(stage, inputs):
-                measurements.merge(self.output.csv(csv), rows(source))
+            stage, vectors = f"{csv} {source.label}", digest(source.embeddings.fingerprint)
+            inputs = json.dumps([vectors, source.dims, source.baselines, settings])
+            path = self.output.csv(csv)
+            if not self.force and self.output.is_done(stage, inputs) and path.is_file():
+                if self.pending is None:
+                    log.info("%s: done before (--force measures again)", stage)
+            elif self.pending is not None:
+                self.pending.append(stage)
+            else:
+                with self.output.stage(stage, inputs, vectors=vectors):
+                    earlier = self.output.manifest().get("stages", {}).get(stage, {})
+                    changed = earlier.get("vectors", vectors) != vectors
+                    cells = {key: source.names.get(key) for key in ("method", "seed", "queries")}
+                    measurements.merge(path, rows(source), instead_of=cells if changed else None)

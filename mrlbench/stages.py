@@ -10,13 +10,18 @@ from typing import Any
 import torch
 
 from mrlbench.embedding.extract import Extractor, is_written
-from mrlbench.embedding.folder import open_embeddings
+from mrlbench.embedding.folder import (
+    Embeddings,
+    open_embeddings,
+    open_logits,
+    open_logits_only,
+)
 from mrlbench.errors import UserError
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.training_cost import training_cost
 from mrlbench.experiment import check_dims, default_dims, split_method
 from mrlbench.measurements import Row
-from mrlbench.plugins import load
+from mrlbench.plugins import check_arguments, load
 from mrlbench.protocols import Dataset
 from mrlbench.runs import Output, Run
 from mrlbench.training import checkpoint
@@ -116,25 +121,45 @@ class Workshop:
         fingerprint = known or self.dataset.fingerprint
         return training_inputs(self.run.experiment, fingerprint, method, seed)
 
-    def sources(self, dims: Sequence[int] = ()) -> list[Source]:
+    def sources(
+        self, dims: Sequence[int] = (), baselines: Sequence[str] | None = None
+    ) -> list[Source]:
         """Open the embeddings of each method and seed, making those that are missing.
 
         Args:
             dims: To measure; empty takes the experiment's. A fixed model narrower than D is
-                measured at its own dim only, and only if that is among them.
+                measured at its own dim only: among these, or in any case if none are given.
+            baselines: Reducers of the fixed full-width model; None takes the experiment's.
+
+        Raises:
+            UserError: A dim that the vectors do not have, or nothing is left to measure.
         """
         experiment = self.run.experiment
-        dims = list(dims) or experiment.evaluation.dims
-        check_dims("--dims", dims, experiment.width)
-        return [
-            self._source(method, seed, own)
+        if dims:
+            check_dims("--dims", dims, experiment.width)
+        found = [
+            self._source(method, seed, own, baselines)
             for method, seed in self.pairs
-            if (own := _own_dims(method, dims, experiment.width))
+            if (own := self._own_dims(method, dims))
         ]
+        if not found:
+            methods = ", ".join(experiment.training.methods)
+            raise UserError(f"--dims: nothing of {methods} is measured at {list(dims)}")
+        return found
 
-    def _source(self, method: str, seed: int, dims: Sequence[int]) -> Source:
+    def _own_dims(self, method: str, dims: Sequence[int]) -> list[int]:
+        experiment = self.run.experiment
+        own = split_method(method)[1].get("dim", experiment.width)
+        if own == experiment.width:
+            return list(dims) or experiment.evaluation.dims
+        return [own] if own in dims or not dims else []
+
+    def _source(
+        self, method: str, seed: int, dims: Sequence[int], baselines: Sequence[str] | None
+    ) -> Source:
         run, experiment = self.run, self.run.experiment
-        embeddings = open_embeddings(self.embed_one(method, seed))
+        folder = self.embed_one(method, seed)
+        embeddings = open_embeddings(folder, made_from=self.inputs(method, seed))
         names = {
             "run": run.name,
             "dataset": experiment.dataset.name,
@@ -142,15 +167,17 @@ class Workshop:
             "method": method,
             "seed": seed,
         }
-        full = method == f"fixed-{experiment.width}"
+        reducers = experiment.evaluation.baselines if baselines is None else baselines
+        width = split_method(method)[1].get("dim", 0)
         return Source(
             run,
             embeddings,
             tuple(dims),
             names,
-            baselines=tuple(experiment.evaluation.baselines) if full else (),
-            device=self.device.type,
             label=f"{method}-seed-{seed}",
+            full_width=width in (0, experiment.width),
+            baselines=tuple(reducers) if width == experiment.width else (),
+            device=self.device.type,
         )
 
     def training_cost(self) -> list[Row]:
@@ -171,25 +198,41 @@ def folder_source(
     """Open anybody's embeddings folder as something to measure.
 
     Args:
-        folder: The embeddings.
+        folder: The embeddings; `logits.npz` alone is enough to measure classification.
         output: Where results go.
         dims: Empty takes those that `meta.json` says were trained, else 8, 16, … D.
         baselines: Reducers to measure besides the prefix.
         device: Where exact search computes.
+
+    Raises:
+        UserError: The folder, a dim or a reducer is not what it should be.
     """
-    embeddings = open_embeddings(folder)
-    trained = embeddings.meta.get("trained_dims") or default_dims(embeddings.width)
-    dims = list(dims) or trained
+    for reducer in baselines:
+        check_arguments("reducers", reducer, {})
+    embeddings, dims = _open_folder(folder, dims)
     check_dims("--dims", dims, embeddings.width)
     name = folder.resolve().name
     names = {"run": output.name, "dataset": name, "method": name}
     names["queries"] = embeddings.meta.get("query_set", "queries")
-    return Source(output, embeddings, tuple(dims), names, tuple(baselines), device.type, label=name)
+    return Source(
+        output,
+        embeddings,
+        tuple(dims),
+        names,
+        label=name,
+        baselines=tuple(baselines),
+        device=device.type,
+    )
 
 
-def _own_dims(method: str, dims: Sequence[int], width: int) -> list[int]:
-    own = split_method(method)[1].get("dim", width)
-    return list(dims) if own == width else [dim for dim in dims if dim == own]
+def _open_folder(folder: Path, dims: Sequence[int]) -> tuple[Embeddings, Sequence[int]]:
+    if (folder / "logits.npz").is_file() and not (folder / "database.npy").is_file():
+        return open_logits_only(folder), dims or list(open_logits(folder)[0])
+    embeddings = open_embeddings(folder)
+    trained = embeddings.meta.get("trained_dims")
+    if trained is not None and not all(isinstance(dim, int) for dim in trained):
+        raise UserError(f"{folder}/meta.json: expected trained_dims as numbers, got {trained!r}")
+    return embeddings, dims or trained or default_dims(embeddings.width)
 
 
 def _check_known(what: str, wanted: Sequence[Any], known: Sequence[Any]) -> None:

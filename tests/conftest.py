@@ -31,6 +31,12 @@ def mrlbench(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="session")
+def small():
+    """The overrides that make the digits experiment small."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
 def digits_run(tmp_path_factory):
     """A whole reproduction of a small digits experiment."""
     folder = tmp_path_factory.mktemp("results") / "digits"

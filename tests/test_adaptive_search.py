@@ -114,7 +114,7 @@ def test_the_papers_funnels_are_the_default_where_the_dims_allow():
         ((8, [16, 32], [50]), "a length for each"),
         ((8, [32, 16], [50, 20]), "increasing dims"),
         ((8, [16, 32], [20, 50]), "falling lengths"),
-        ((8, [16, 32], [500, 50]), "up to 400 rows"),
+        ((8, [16, 32], [500, 50]), "expected 1 to 400, the rows of the database, got 500"),
         ((8, [12, 32], [50, 20]), "got 12"),
     ],
 )

@@ -60,11 +60,20 @@ def measure(refused, folder, tmp_path):
         ("search.indexes.0.m=16", "indexes exact: m: Extra inputs"),
         ("search.indexes.9.m=16", "--set search.indexes.9.m: expected a key"),
         ("training.epochs", "--set: expected key=value"),
+        ("evaluation.k=[]", "evaluation.k: List should have at least 1 item"),
+        ("evaluation.k=[0, 10]", "evaluation.k.0: Input should be greater than or equal to 1"),
+        ("evaluation.k=[10, 5000]", "k: expected 1 to 1437, the rows of the database, got 5000"),
+        ("evaluation.shortlist=2000", "k: expected 1 to 1437, the rows of the database, got 2000"),
+        ("seeds=[-1]", "seeds.0: Input should be greater than or equal to 0, got -1"),
+        (
+            "evaluation.funnels=[{shortlist_dim=8, rerank_dims=[16, 9], lengths=[50, 10]}]",
+            "funnel: expected increasing dims, got [8, 16, 9]",
+        ),
     ],
 )
 def test_an_experiment_that_cannot_be(refused, tmp_path, override, message):
     assert message in refused("reproduce", "digits", "--run", tmp_path / "run", "--set", override)
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "models").exists()
 
 
 def test_no_such_experiment(refused):
@@ -172,8 +181,28 @@ def test_qrels_with_a_bad_line(measure, folder):
 
 def test_logits_missing_or_of_another_form(measure, folder):
     assert "expected logits in" in measure(command="eval-classification")
-    np.savez(folder / "logits.npz", labels=np.zeros(20, dtype=np.int64), big=np.ones((20, 3)))
-    assert "expected arrays named by dim, and labels" in measure(command="eval-classification")
+    labels, logits = np.zeros(20, dtype=np.int64), np.ones((20, 3), dtype=np.float32)
+
+    def refused_as(**arrays):
+        np.savez(folder / "logits.npz", **arrays)
+        return measure("--dims", "8", command="eval-classification")
+
+    assert "expected arrays named by dim, and labels" in refused_as(labels=labels, big=logits)
+    assert "labels from 0 to 2, the columns at dim 8, got 0 to 3" in refused_as(
+        labels=np.arange(20) % 4, **{"8": logits}
+    )
+    assert "expected (20, C) logits at dim 8, got (19, 3)" in refused_as(
+        labels=labels, **{"8": logits[1:]}
+    )
+    wild = logits.copy()
+    wild[5, 1] = np.nan
+    assert "expected finite logits at dim 8, got others in row 5" in refused_as(
+        labels=labels, **{"8": wild}
+    )
+    assert "no head for dim 8: expected some of 4" in refused_as(labels=labels, **{"4": logits})
+    whole = (folder / "logits.npz").read_bytes()
+    (folder / "logits.npz").write_bytes(whole[: len(whole) // 2])
+    assert "expected an npz file" in measure(command="eval-classification")
 
 
 def test_a_run_that_is_not_there(refused, tmp_path, monkeypatch):
@@ -256,6 +285,33 @@ def test_a_corrupted_download(refused, tmp_path):
     line = refused(*command)
     assert "corrupted file" in line
     assert "expected SHA-256" in line
+
+
+def test_a_download_that_was_cut_off_is_said_among_the_ways_that_failed(
+    refused, tmp_path, monkeypatch
+):
+    import gzip
+
+    from mrlbench.datasets import fashion_mnist
+
+    def no_network(*_):
+        raise OSError("no network")
+
+    monkeypatch.setattr(fashion_mnist, "_download", no_network)
+    monkeypatch.setattr(fashion_mnist, "_download_debian", no_network)
+    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "none")
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in CHECKSUMS:
+        packed = gzip.compress(bytes(1000))
+        (raw / f"{name}.gz").write_bytes(packed[: len(packed) // 2])
+    line = refused("train", "fashion-mnist", "--run", tmp_path / "run", "--data-dir", tmp_path)
+    assert "packed files in the data folder: Compressed file ended" in line
+
+
+def test_options_of_the_other_kind_of_target(measure):
+    assert "--methods and --seed: expected with a run" in measure("--methods", "mrl")
+    assert "no 'nope' among reducers" in measure("--baselines", "nope")
 
 
 def test_data_that_cannot_be_had_lists_the_ways_to_get_it(refused, tmp_path, monkeypatch):

@@ -13,7 +13,8 @@ from mrlbench.plugins import KINDS
 ROOT = Path(mrlbench.__file__).parent
 # Lower layers first; a module may import from its own layer and those before it.
 LAYERS = [
-    {"__init__", "errors", "arrays", "files", "progress", "intervals", "splits", "measurements"},
+    {"__init__", "errors", "arrays", "files", "progress", "intervals", "splits", "threads"},
+    {"measurements"},
     {"protocols", "images", "heads", "cifar", "faiss_index"},
     set(KINDS),
     {"plugins"},

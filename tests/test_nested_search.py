@@ -6,6 +6,7 @@ import pytest
 from mrlbench.arrays import prefix
 from mrlbench.errors import UserError
 from mrlbench.search import nested_search
+from mrlbench.search.kernels import from_keys, to_key
 from mrlbench.search.nested_torch import search_in_torch
 
 DIMS = [1, 3, 8, 32]
@@ -120,6 +121,22 @@ def test_a_zero_prefix_has_cosine_zero_with_everything(search):
 def test_a_memory_map_is_searched(search, tmp_path):
     np.save(tmp_path / "database.npy", random(300).astype(np.float16))
     check(search, np.load(tmp_path / "database.npy", mmap_mode="r"), random(5, seed=1), DIMS, 7)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_very_short_and_very_long_vectors(search, scale):
+    check(search, random(300) * np.float32(scale), random(5, seed=1), DIMS, 7)
+    wide = random(300).astype(np.float64) * scale**5
+    check(search, wide, random(5, seed=1), DIMS, 7)
+
+
+def test_keys_keep_the_order_of_scores_and_then_of_ids():
+    scores = np.array([0.5, -0.5, 0.0, 1e-40, -1e-40, np.inf, 0.5], dtype=np.float32)
+    keys = np.array([to_key(score, row) for row, score in enumerate(scores)])
+    ids, back = from_keys(keys)
+    np.testing.assert_array_equal(ids, np.arange(7))
+    np.testing.assert_array_equal(back, scores)
+    assert np.argsort(-keys).tolist() == [5, 0, 6, 3, 2, 4, 1]
 
 
 def test_the_result_does_not_depend_on_threads():

@@ -43,6 +43,37 @@ def test_every_head_sees_only_its_prefix(name):
         torch.testing.assert_close(before, after)
 
 
+@pytest.mark.parametrize("name", names("models"))
+def test_every_model_knows_its_width(name):
+    with torch.device("meta"):
+        model = load("models", name)()
+        assert model(torch.empty(B, 3, 64, 64)).shape == (B, model.width)
+
+
+@pytest.mark.parametrize("name", names("datasets"))
+def test_every_dataset_takes_the_data_folder_and_refuses_an_empty_one_or_gives_splits(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("socket.getaddrinfo", _no_network)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    try:
+        data = load("datasets", name)(tmp_path)
+    except UserError as error:
+        assert str(tmp_path) in str(error)
+        return
+    for split in (data.train, data.database, data.queries):
+        assert len(split.images) == len(split.labels)
+        assert split.labels.dtype == np.int64
+        assert 0 <= split.labels.min() <= split.labels.max() < len(data.classes)
+        images = split.images.read(np.arange(2))
+        assert images.dtype == np.uint8
+        assert images.shape[:2] == (2, 3)
+
+
+def _no_network(*_, **__):
+    raise OSError("no network in this test")
+
+
 @pytest.mark.parametrize("name", names("reducers"))
 def test_every_reducer_keeps_shape_and_inputs(name):
     rng = np.random.default_rng(0)

@@ -172,8 +172,8 @@ def test_figures_losses_raw_results_and_manifest_are_there(digits_run):
         assert (digits_run / "plots" / f"recall_by_time_{mode}.png").is_file()
     losses = pd.read_csv(digits_run / "models" / "mrl" / "seed-0" / "losses.csv")
     assert {f"loss@{dim}" for dim in DIMS} <= set(losses.columns)
-    with np.load(digits_run / "raw" / "neighbors-prefix-mrl-seed-0.npz") as raw:
-        assert raw["ids@16"].shape == (360, 100)
+    with np.load(digits_run / "raw" / "neighbors-prefix-16-mrl-seed-0.npz") as raw:
+        assert raw["ids"].shape == (360, 800)  # the longest funnel starts from 800
     manifest = json.loads((digits_run / "manifest.json").read_text())
     assert manifest["seeds"] == [0]
     assert len(manifest["data"]["digits"]) == 64
@@ -339,3 +339,106 @@ def test_list_names_every_kind(mrlbench):
         assert name in out
     status, out, _ = mrlbench("list", "indexes")
     assert "resnet" not in out
+
+
+def test_a_second_plan_says_that_all_is_done(digits_run, mrlbench, small):
+    status, out, err = mrlbench("reproduce", "digits", "--run", digits_run, "--dry-run", *small)
+    assert status == 0, err
+    stages = out.splitlines()[1:-1]
+    assert [line.split()[0] for line in stages if not line.endswith("done")] == ["plot"]
+
+
+def test_dims_without_full_width_are_a_grid_too(digits_run, mrlbench, tmp_path):
+    run = tmp_path / "digits"
+    shutil.copytree(digits_run, run)
+    (run / "adaptive_retrieval.csv").unlink()
+    status, _out, err = mrlbench("eval-adaptive-retrieval", run, "--dims", "4,16")
+    assert status == 0, err
+    table = rows(run, "adaptive_retrieval", method="mrl", metric="map@10")
+    assert {(int(row.dim), row.rerank_dims) for row in table.itertuples()} == {(4, "16")}
+
+
+def test_without_labels_full_width_is_the_truth_even_when_it_is_not_asked_for(
+    mrlbench, folder, tmp_path
+):
+    for name in ("database", "queries"):
+        (folder / f"{name}_labels.npy").unlink()
+    target = ("--embeddings", folder, "--out", tmp_path / "out")
+    status, _, err = mrlbench("eval-retrieval", *target, "--dims", "4,8", "--k", "5", "-q")
+    assert status == 0, err
+    table = rows(tmp_path / "out", "retrieval", metric="recall_full@5")
+    assert set(zip(table["reducer"], table["dim"], strict=True)) == {
+        (reducer, dim) for reducer in ("prefix", "pca", "random-dims") for dim in (4, 8)
+    }
+
+
+def test_corrected_labels_are_measured_again(mrlbench, folder, tmp_path):
+    target = ("--embeddings", folder, "--out", tmp_path / "out", "--dims", "16", "-q")
+    assert mrlbench("eval-knn", *target)[0] == 0
+    before = value(tmp_path / "out", "knn", reducer="prefix")
+    np.save(folder / "queries_labels.npy", np.full(20, 99))
+    assert mrlbench("eval-knn", *target)[0] == 0
+    assert value(tmp_path / "out", "knn", reducer="prefix") == 0 < before
+
+
+def test_rows_of_vectors_that_are_gone_are_dropped(mrlbench, folder, tmp_path):
+    target = ("--embeddings", folder, "--out", tmp_path / "out", "-q")
+    assert mrlbench("eval-knn", *target, "--dims", "4,16")[0] == 0
+    np.save(folder / "queries.npy", np.load(folder / "queries.npy")[::-1].copy())
+    assert mrlbench("eval-knn", *target, "--dims", "8")[0] == 0
+    assert set(rows(tmp_path / "out", "knn")["dim"]) == {8}
+
+
+def test_a_narrower_question_keeps_the_raw_neighbours_of_the_wider_one(
+    digits_run, mrlbench, tmp_path
+):
+    run = tmp_path / "digits"
+    shutil.copytree(digits_run, run)
+    assert mrlbench("eval-knn", run, "--dims", "24", "--methods", "mrl", "-q")[0] == 0
+    for dim, count in ((128, 100), (24, 1)):
+        with np.load(run / "raw" / f"neighbors-prefix-{dim}-mrl-seed-0.npz") as raw:
+            assert raw["ids"].shape == (360, count)
+
+
+def test_logits_alone_are_enough_for_classification(mrlbench, tmp_path):
+    folder = tmp_path / "cascade"
+    folder.mkdir()
+    logits = {"4": [[1, 2, 0], [3, 1, 2], [0, 0, 0]], "8": [[9, 2, 0], [3, 1, 2], [0, 0, 5]]}
+    arrays = {dim: np.array(each, dtype=np.float32) for dim, each in logits.items()}
+    np.savez(folder / "logits.npz", labels=np.array([0, 0, 2]), **arrays)
+    out = tmp_path / "out"
+    status, _, err = mrlbench("eval-classification", "--embeddings", folder, "--out", out, "-q")
+    assert status == 0, err
+    # at 4: wrong, right, and a tie of all three, which is not right
+    assert value(out, "classification", dim=4, metric="top1") == pytest.approx(1 / 3)
+    assert value(out, "classification", dim=8, metric="top1") == 1
+
+
+def test_a_fixed_model_between_the_dims_is_measured_at_its_own(mrlbench, tmp_path):
+    status, _, err = mrlbench(
+        *("train", "digits", "--run", tmp_path / "run", "-q", "--set=training.epochs=1"),
+        *("--set=training.methods=['fixed-100']", "--set=training.dims=[8, 512]"),
+        "--set=search.dims=[8]",
+    )
+    assert status == 0, err
+    assert mrlbench("eval-knn", tmp_path / "run", "-q")[0] == 0
+    assert set(rows(tmp_path / "run", "knn")["dim"]) == {100}
+    status, _, err = mrlbench("eval-knn", tmp_path / "run", "--dims", "8")
+    assert status == 2
+    assert "nothing of fixed-100 is measured at [8]" in err
+
+
+def test_an_interrupted_embedding_of_the_queries_keeps_the_database(digits_run, mrlbench, tmp_path):
+    run = tmp_path / "digits"
+    shutil.copytree(digits_run, run)
+    folder = run / "embeddings" / "mrl" / "seed-0"
+    inputs = json.loads((folder / "meta.json").read_text())["inputs"]
+    queries = np.load(folder / "queries.npy")
+    (folder / "meta.json").unlink()
+    (folder / "queries.npy").unlink()
+    (folder / "database.json").write_text(json.dumps({"inputs": inputs, "rows": 1437}))
+    before = (folder / "database.npy").stat().st_mtime_ns
+    assert mrlbench("embed", run, "--methods", "mrl", "-q")[0] == 0
+    assert (folder / "database.npy").stat().st_mtime_ns == before
+    np.testing.assert_array_equal(np.load(folder / "queries.npy"), queries)
+    assert not list(folder.glob("*.partial")) + list(folder.glob("database.json"))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # heavy: not for --help
     from mrlbench.session import Session
 
 
+BASELINES = ["random-dims", "pca"]  # of anybody's vectors: an MRL curve alone proves nothing
+
+
 def open_session(
     run: options.RunFolder = None,
     embeddings: options.EmbeddingsDir = None,
@@ -22,7 +25,7 @@ def open_session(
     dims: options.Dims = "",
     methods: options.Methods = "",
     seed: options.Seeds = "",
-    baselines: options.Baselines = "random-dims,pca",
+    baselines: options.Baselines = None,
     threads: options.Threads = 0,
     device: options.Device = "auto",
     data_dir: options.DataDir = None,
@@ -33,28 +36,31 @@ def open_session(
     progress.quiet = quiet
     options.Target(run, embeddings, out).check()
     from mrlbench.session import Session
+    from mrlbench.threads import threads_in_use, use_threads
 
     wanted = options.integers("--dims", dims)
+    reducers = None if baselines is None else options.words(baselines)
     if embeddings is None or out is None:
         workshop = open_workshop(run, threads, device, data_dir)
         narrowed = workshop.only(options.words(methods), options.integers("--seed", seed))
         experiment = workshop.run.experiment
         search = experiment.search.model_copy(update={"dims": wanted} if wanted else {})
-        sources = narrowed.sources(wanted)
-        used = options.use_threads(threads)
-        return Session(workshop.run, sources, experiment.evaluation, search, used, force)
+        sources, used = narrowed.sources(wanted, reducers), threads_in_use()
+        return Session(workshop.run, sources, experiment.evaluation, search, used, force, wanted)
+    if methods or seed:
+        raise UserError("--methods and --seed: expected with a run, got --embeddings")
     from mrlbench.experiment import Evaluation, Search
     from mrlbench.files import check_writable
     from mrlbench.runs import Output
     from mrlbench.stages import folder_source
     from mrlbench.training.devices import choose_device
 
-    chosen = choose_device(device)
-    used = options.use_threads(threads)
+    chosen, used = choose_device(device), use_threads(threads)
     check_writable(out)
-    source = folder_source(embeddings, Output(out), wanted, options.words(baselines), chosen)
+    reducers = BASELINES if reducers is None else reducers
+    source = folder_source(embeddings, Output(out), wanted, reducers, chosen)
     search = Search(dims=list(source.dims))
-    return Session(source.output, [source], Evaluation(), search, used, force)
+    return Session(source.output, [source], Evaluation(), search, used, force, wanted)
 
 
 def measuring(command: Callable[..., None]) -> Callable[..., None]:

@@ -66,9 +66,10 @@ def reproduce(
     progress.quiet = quiet
     from mrlbench.reports.tables import main_table
     from mrlbench.reproduce import format_plan, plan
+    from mrlbench.threads import use_threads
 
     workshop = _new_workshop(experiment, run, set_, threads, device, data_dir, dry_run)
-    steps = plan(workshop, options.use_threads(threads), force)
+    steps = plan(workshop, use_threads(threads), force)
     if dry_run or not quiet:
         typer.echo(format_plan(steps))
     if dry_run:
@@ -84,9 +85,10 @@ def open_workshop(run: Path | None, threads: int, device: str, data_dir: Path | 
     """Open a run that is there."""
     from mrlbench import runs
     from mrlbench.stages import Workshop
+    from mrlbench.threads import use_threads
     from mrlbench.training.devices import choose_device
 
-    options.use_threads(threads)
+    use_threads(threads)
     folder = options.data_folder(data_dir)
     return Workshop(runs.open_run(run), folder, choose_device(device))
 
@@ -104,11 +106,12 @@ def _new_workshop(
     from mrlbench import experiment as experiments
     from mrlbench import runs
     from mrlbench.stages import Workshop
+    from mrlbench.threads import use_threads
     from mrlbench.training.devices import choose_device
 
     chosen = choose_device(device)
     resolved = experiments.read(experiment, overrides or [])
-    options.use_threads(threads)
+    use_threads(threads)
     folder = run or runs.RESULTS / Path(experiment).stem
     opened = runs.Run(folder, resolved) if dry_run else runs.create(resolved, folder)
     return Workshop(opened, options.data_folder(data_dir), chosen)

@@ -35,8 +35,11 @@ EmbeddingsDir = Annotated[
 ]
 OutDir = Annotated[Path | None, typer.Option("--out", help="Where its results go.")]
 Baselines = Annotated[
-    str,
-    typer.Option(help="With --embeddings: reducers beside the prefix, such as pca; '' for none."),
+    str | None,
+    typer.Option(
+        help="Reducers beside the prefix, such as pca, of the fixed full-width model or of "
+        "--embeddings; '' for none, random-dims and pca if left out."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if it is done.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
@@ -90,19 +93,3 @@ def data_folder(given: Path | None) -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("mrlbench") / "data"
-
-
-def use_threads(count: int) -> int:
-    """Give every library the same number of threads.
-
-    Returns:
-        How many.
-    """
-    import faiss
-    import torch
-
-    threads = count or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
-    threads = threads or os.cpu_count() or 1
-    torch.set_num_threads(threads)
-    faiss.omp_set_num_threads(threads)
-    return threads

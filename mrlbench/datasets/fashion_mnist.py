@@ -6,6 +6,7 @@ import logging
 import shutil
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,14 @@ CHECKSUMS = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
 }
+FETCH_ERRORS = (  # a file that is cut off, no network, a command that fails, a wrong checksum
+    OSError,
+    EOFError,
+    zlib.error,
+    RuntimeError,
+    subprocess.SubprocessError,
+    UserError,
+)
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 DEBIAN_FOLDER = Path("usr/share/datasets/fashion-mnist")
 CLASSES = (
@@ -107,8 +116,9 @@ def _fetch(raw: Path) -> None:
                     (Path(folder) / name).replace(raw / name)
             log.info("fashion-mnist: from %s", source)
             return
-        except (OSError, RuntimeError, subprocess.SubprocessError, UserError) as error:
-            reasons.append(f"{source}: {str(error).strip().splitlines()[-1]}")
+        except FETCH_ERRORS as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            reasons.append(f"{source}: {lines[-1]}")
     raise UserError(
         f"fashion-mnist is not in {raw} and could not be fetched ({'; '.join(reasons)}). Expected "
         f"one of: the four *-ubyte files (or *-ubyte.gz) in {raw}; a network for torchvision; on "

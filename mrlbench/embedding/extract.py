@@ -50,12 +50,18 @@ class Extractor:
             "query_set": self._dataset.query_set,
         }
         write_json(folder / "meta.json", meta)
+        for name in splits:
+            (folder / f"{name}.json").unlink(missing_ok=True)
 
     def _write_vectors(self, path: Path, split: Split, inputs: str, width: int, work: Task) -> None:
         """Embed one split, going on after the last whole batch of an interrupted call."""
         count = len(split.labels)
         partial, state = path.with_suffix(".partial"), path.with_suffix(".json")
-        done = _rows_done(state, inputs) if partial.exists() else 0
+        done = _rows_done(state, inputs)
+        if done == count and path.exists():
+            work.advance(count)
+            return
+        done = done if partial.exists() else 0
         vectors = np.lib.format.open_memmap(
             partial, mode="r+" if done else "w+", dtype=np.float32, shape=(count, width)
         )
@@ -70,12 +76,14 @@ class Extractor:
         vectors.flush()
         del vectors
         partial.replace(path)
-        state.unlink(missing_ok=True)
+        write_json(state, {"inputs": inputs, "rows": count})  # whole, until meta.json says so
 
     @torch.inference_mode()
     def _embed(self, images: np.ndarray) -> FloatArray:
         features = self._backbone(to_input(images, self._dataset, self._device))
         result: FloatArray = features.float().cpu().numpy()
+        if not np.isfinite(result).all():
+            raise FloatingPointError("the model gives vectors that are not finite")
         return result
 
     @torch.inference_mode()

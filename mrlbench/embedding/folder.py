@@ -1,6 +1,7 @@
 """The embeddings folder: how anybody's vectors come in, checked before any work."""
 
 import json
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ class Embeddings:
         queries: (Q, D) likewise.
         relevance: What is relevant to what; None when the folder does not say.
         meta: What `meta.json` says, else empty.
+        made_from: What the vectors depend on, hashed, where this program made them.
     """
 
     folder: Path
@@ -33,6 +35,7 @@ class Embeddings:
     queries: AnyFloatArray
     relevance: Relevance | None
     meta: dict[str, Any]
+    made_from: str = ""
 
     @property
     def width(self) -> int:
@@ -41,19 +44,21 @@ class Embeddings:
 
     @cached_property
     def fingerprint(self) -> list[Any]:
-        """Tell these vectors from others: by how they were made, or by size and time."""
-        if "inputs" in self.meta:
-            return [self.meta["inputs"], *self.database.shape, len(self.queries)]
-        stats = [(self.folder / f"{name}.npy").stat() for name in ("database", "queries")]
-        return [[each.st_size, each.st_mtime_ns] for each in stats]
+        """Tell this folder's content from another: by how it was made, or by sizes and times."""
+        if self.made_from:
+            return [self.made_from, *self.database.shape, len(self.queries)]
+        files = sorted(path for path in self.folder.iterdir() if path.is_file())
+        stats = [(path.name, path.stat()) for path in files]
+        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
 
-def open_embeddings(folder: Path, check_values: bool = True) -> Embeddings:
+def open_embeddings(folder: Path, made_from: str = "") -> Embeddings:
     """Open an embeddings folder and check that its files fit together.
 
     Args:
         folder: `database.npy`, `queries.npy` and what may stand beside them.
-        check_values: Read every row once, and refuse NaN, infinite and all-zero ones.
+        made_from: Says that this program made the vectors, and from what. Others are read once,
+            and NaN, infinite and all-zero rows are refused.
 
     Raises:
         UserError: One line: the file, the row, what was expected and what came.
@@ -66,11 +71,18 @@ def open_embeddings(folder: Path, check_values: bool = True) -> Embeddings:
             f"{folder}: expected database and queries of the same width, "
             f"got {database.shape[1]} and {queries.shape[1]}"
         )
-    if check_values:
+    if not made_from:
         _check_rows(folder / "database.npy", database)
         _check_rows(folder / "queries.npy", queries)
     relevance = _open_relevance(folder, len(database), len(queries))
-    return Embeddings(folder, database, queries, relevance, _open_meta(folder))
+    return Embeddings(folder, database, queries, relevance, _open_meta(folder), made_from)
+
+
+def open_logits_only(folder: Path) -> Embeddings:
+    """Open a folder that holds `logits.npz` and no vectors: enough to measure classification."""
+    logits, _ = open_logits(folder)
+    none = np.empty((0, max(logits)), dtype=np.float32)
+    return Embeddings(folder, none, none, None, _open_meta(folder))
 
 
 def open_logits(folder: Path) -> tuple[dict[int, FloatArray], IntArray]:
@@ -83,20 +95,36 @@ def open_logits(folder: Path) -> tuple[dict[int, FloatArray], IntArray]:
     if not path.is_file():
         raise UserError(f"expected logits in {path}, got no such file")
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             content = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError) as error:
-        raise UserError(f"expected an npz file in {path}: {error}") from error
+    except (ValueError, OSError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+        raise UserError(f"expected an npz file in {path}, got none that loads: {error}") from error
     labels = content.pop("labels", None)
     if labels is None or not content or not all(name.isdigit() for name in content):
         raise UserError(f"{path}: expected arrays named by dim, and labels, got {sorted(content)}")
+    if labels.ndim != 1:
+        raise UserError(f"{path}: expected labels of shape (queries,), got {labels.shape}")
     for name, logits in content.items():
-        if logits.ndim != 2 or len(logits) != len(labels):
-            raise UserError(
-                f"{path}: expected ({len(labels)}, C) logits at dim {name}, got {logits.shape}"
-            )
+        _check_logits(path, name, logits, labels)
     ordered = {int(name): content[name].astype(np.float32) for name in sorted(content, key=int)}
     return ordered, _integers(path, labels)
+
+
+def _check_logits(path: Path, name: str, logits: NDArray[Any], labels: NDArray[Any]) -> None:
+    if logits.ndim != 2 or len(logits) != len(labels):
+        raise UserError(
+            f"{path}: expected ({len(labels)}, C) logits at dim {name}, got {logits.shape}"
+        )
+    finite = np.isfinite(logits).all(axis=1)  # (Q,)
+    if not finite.all():
+        raise UserError(
+            f"{path}: expected finite logits at dim {name}, got others in row {finite.argmin()}"
+        )
+    if len(labels) and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
+        raise UserError(
+            f"{path}: expected labels from 0 to {logits.shape[1] - 1}, the columns at dim {name}, "
+            f"got {labels.min()} to {labels.max()}"
+        )
 
 
 def _open(path: Path) -> AnyFloatArray:
@@ -107,6 +135,8 @@ def _open(path: Path) -> AnyFloatArray:
         vectors: NDArray[Any] = np.load(path, mmap_mode="r")
     except (ValueError, OSError, EOFError) as error:
         raise UserError(f"expected a .npy file in {path}: {error}") from error
+    if not isinstance(vectors, np.ndarray):
+        raise UserError(f"expected one array in {path}, got an archive of several")
     if vectors.ndim != 2 or vectors.dtype not in (np.float16, np.float32, np.float64):
         raise UserError(
             f"{path}: expected float16, float32 or float64 of shape (rows, width), "
@@ -175,4 +205,6 @@ def _open_meta(folder: Path) -> dict[str, Any]:
         meta: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     except json.JSONDecodeError as error:
         raise UserError(f"expected JSON in {path}: {error}") from error
+    if not isinstance(meta, dict):
+        raise UserError(f"{path}: expected an object, got a {type(meta).__name__}")
     return meta

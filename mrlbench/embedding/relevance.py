@@ -28,7 +28,8 @@ class Labels:
 
     def judge(self, ids: IntArray) -> Judged:
         """Gain 1 for each row of the query's class."""
-        gains = (self.database[ids] == self.queries[:, None]).astype(np.float32)  # (Q, K)
+        same = self.database[ids] == self.queries[:, None]  # (Q, K)
+        gains = (same & (ids >= 0)).astype(np.float32)  # -1 is a result that was not found
         classes, counts = np.unique(self.database, return_counts=True)
         place = np.searchsorted(classes, self.queries).clip(max=len(classes) - 1)
         relevant = np.where(classes[place] == self.queries, counts[place], 0)  # (Q,)

@@ -38,10 +38,10 @@ class Bench:
     threads: int
     seed: int = 0
 
-    @cached_property
+    @property
     def dims(self) -> tuple[int, ...]:
-        """Dims to measure, increasing."""
-        return tuple(dim for dim in self.search.dims if dim in self.source.dims)
+        """Dims to measure, increasing; a fixed model narrower than D has one."""
+        return tuple(self.search.dims) if self.source.full_width else self.source.dims
 
     @cached_property
     def truth(self) -> dict[int, Neighbors]:
@@ -64,7 +64,7 @@ class Bench:
             replace(
                 template,
                 metric=m,
-                value=v.mean,
+                value=v.value,
                 ci_low=v.low,
                 ci_high=v.high,
                 n=self.search.repeats,

@@ -1,9 +1,12 @@
 """Linear accuracy of each head, from the logits of the queries."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mrlbench.arrays import FloatArray, IntArray
 from mrlbench.embedding.folder import open_logits
+from mrlbench.errors import UserError
 from mrlbench.evaluation.scores import mean_rows
 from mrlbench.evaluation.source import Source
 from mrlbench.measurements import Row
@@ -16,11 +19,24 @@ def evaluate_classification(source: Source) -> list[Row]:
     raw: dict[str, FloatArray] = {}
     for dim in (each for each in source.dims if each in logits):
         scores = {f"top{k}": top_k(logits[dim], labels, k) for k in (1, 5)}
-        template = source.row(task="classification", dim=dim, n_database=None)
+        template = source.row(task="classification", dim=dim, n_database=None, dtype=None)
         rows += mean_rows(template, scores)
-        raw |= {f"{metric}@{dim}": each for metric, each in scores.items()}
+        raw |= {f"{metric}@dim{dim}": each for metric, each in scores.items()}
     source.save_raw("scores-classification", raw)
     return rows
+
+
+def check_heads(sources: Sequence[Source], dims: Sequence[int]) -> None:
+    """Refuse dims that no source has a head for.
+
+    Raises:
+        UserError: The first such dim by name.
+    """
+    heads = sorted({dim for each in sources for dim in open_logits(each.embeddings.folder)[0]})
+    for dim in dims:
+        if dim not in heads:
+            known = ", ".join(str(each) for each in heads)
+            raise UserError(f"--dims: no head for dim {dim}: expected some of {known}")
 
 
 def top_k(logits: FloatArray, labels: IntArray, k: int) -> FloatArray:

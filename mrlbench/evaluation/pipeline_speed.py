@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mrlbench.arrays import FloatArray, IntArray, Neighbors
+from mrlbench.arrays import FloatArray, Neighbors
 from mrlbench.evaluation.bench import QUALITY, Bench, Built, K
 from mrlbench.evaluation.scores import mean_rows
 from mrlbench.evaluation.timing import SINGLE_QUERIES, interleaved_ratio
@@ -16,6 +16,7 @@ from mrlbench.splits import tuning_split
 
 log = logging.getLogger(__name__)
 
+FEWEST_QUERIES = 10  # to choose on a fifth of them and report on the rest
 EQUAL = 0.001  # mAP@10 less than this below exact search at full width counts as equal
 
 
@@ -74,79 +75,98 @@ class Pipeline:
         return counted / self.bench.timed * self.built.dim + extra
 
 
-def compare_pipeline(bench: Bench, narrow: Built, full: Built) -> list[Row]:
-    """Compare both at equal mAP@10, each at the lowest effort that reaches it.
+@dataclass(frozen=True)
+class Chosen:
+    """A pipeline at the effort that was chosen for it on the tuning queries.
 
-    The goal is exact search's mAP@10 at full width less 0.001. Efforts are chosen on 20% of the
-    queries; the quality of the choice is reported on the others; both are timed in turn.
-
-    Args:
-        bench: The vectors and settings.
-        narrow: A graph at Ds.
-        full: The graph at D.
-
-    Returns:
-        No rows where there is nothing to compare: exact indexes, no labels, D itself.
+    Attributes:
+        pipeline: The pipeline.
+        quality: Average precision at 10 of each query, (Q,).
+        reaches: Whether it is as good as exact search at full width, less 0.001.
     """
-    width = bench.source.embeddings.width
-    if narrow.index.exact or narrow.dim == width or full.dim != width:
-        return []
-    if bench.source.embeddings.relevance is None:
-        return []
-    tuning, reporting = tuning_split(len(full.queries), bench.seed)
-    goal = float(bench.quality(bench.truth[width].ids)[tuning].mean()) - EQUAL
-    length = min(bench.shortlist, len(bench.source.embeddings.database))
-    schedule = Schedule(narrow.dim, (width,), (length,))
-    adaptive = _choose(bench, narrow, schedule, tuning, goal)
-    plain = _choose(bench, full, None, tuning, goal)
-    rows = [
-        row
-        for pipeline, quality, _ in (adaptive, plain)
-        for row in mean_rows(pipeline.template(), {QUALITY: quality[reporting]})
-    ]
-    if adaptive[2] and plain[2]:
-        return rows + _time_pair(bench, adaptive[0], plain[0])
-    log.info(
-        "%s at %d: mAP@10 not equal at any effort: no speedup", narrow.plugin.label, narrow.dim
-    )
-    return rows
+
+    pipeline: Pipeline
+    quality: FloatArray
+    reaches: bool
 
 
-def _choose(
-    bench: Bench, built: Built, schedule: Schedule | None, tuning: IntArray, goal: float
-) -> tuple[Pipeline, FloatArray, bool]:
-    """Take the lowest effort that reaches the goal on the tuning queries, else the best.
+class Comparison:
+    """One kind of graph: the graph at full width, against pipelines on narrower ones.
 
-    Returns:
-        The pipeline, its average precision for each query (Q,), and whether it reaches the goal.
+    The goal is exact search's mAP@10 at full width less 0.001. The lowest effort that reaches it
+    is chosen on 20% of the queries; quality is reported on the others, also as the paired
+    difference from exact search; times are taken in turn.
     """
-    tried = []
-    for effort in built.efforts(schedule.lengths[0] if schedule else K):
-        pipeline = Pipeline(built, effort, schedule, bench)
-        quality = bench.quality(pipeline.search(slice(None)).ids)
-        tried.append((pipeline, quality, bool(quality[tuning].mean() >= goal)))
-        if tried[-1][2]:
-            return tried[-1]
-    return max(tried, key=lambda each: float(each[1][tuning].mean()))
 
+    def __init__(self, bench: Bench, full: Built) -> None:
+        self._bench, self._full = bench, full
+        self._tuning, self._reporting = tuning_split(len(full.queries), bench.seed)
+        self._exact = bench.quality(bench.truth[full.dim].ids)  # (Q,)
+        self._goal = float(self._exact[self._tuning].mean()) - EQUAL
+        self._plain = self._choose(full, None)
 
-def _time_pair(bench: Bench, adaptive: Pipeline, plain: Pipeline) -> list[Row]:
-    rows: list[Row] = []
-    for mode, count in (("batch", bench.timed), ("single", min(SINGLE_QUERIES, bench.timed))):
-        ratio = interleaved_ratio(
-            _runner(plain, mode, count), _runner(adaptive, mode, count), bench.search.repeats
+    def plain(self) -> list[Row]:
+        """Measure the graph at full width."""
+        return self._rows(self._plain)
+
+    def pipeline(self, narrow: Built) -> list[Row]:
+        """Measure a graph at Ds with a rerank at D, and how much faster it is where it is equal."""
+        length = min(self._bench.shortlist, len(self._bench.source.embeddings.database))
+        chosen = self._choose(narrow, Schedule(narrow.dim, (self._full.dim,), (length,)))
+        rows = self._rows(chosen)
+        if chosen.reaches and self._plain.reaches:
+            return rows + self._speedup(chosen)
+        log.info(
+            "%s at %d: mAP@10 not equal at any effort: no speedup", narrow.plugin.label, narrow.dim
         )
-        template = replace(adaptive.template(), mode=mode)
-        rows += bench.number_rows(template, {f"speedup_at_equal_{QUALITY}": ratio})
-    numbers = np.arange(bench.timed, dtype=np.float32)[:, None]  # rows stand in for their vectors
-    for pipeline in (adaptive, plain):
-        for mode, latency in bench.time(pipeline.search_rows, numbers):
-            rows += bench.number_rows(replace(pipeline.template(), mode=mode), latency.numbers())
-    counts = plain.multiply_adds(), adaptive.multiply_adds()
-    if counts[0] and counts[1]:
-        predicted = counts[0] / counts[1]
-        rows.append(replace(adaptive.template(), metric="flops_speedup", value=predicted))
-    return rows
+        return rows
+
+    def _choose(self, built: Built, schedule: Schedule | None) -> Chosen:
+        """Take the lowest effort that reaches the goal on the tuning queries, else the best."""
+        tried: list[Chosen] = []
+        for effort in built.efforts(schedule.lengths[0] if schedule else K):
+            pipeline = Pipeline(built, effort, schedule, self._bench)
+            quality = self._bench.quality(pipeline.search(slice(None)).ids)
+            reaches = float(quality[self._tuning].mean()) >= self._goal
+            tried.append(Chosen(pipeline, quality, reaches))
+            if reaches:
+                return tried[-1]
+        return max(tried, key=lambda each: float(each.quality[self._tuning].mean()))
+
+    def _rows(self, chosen: Chosen) -> list[Row]:
+        template, bench = chosen.pipeline.template(), self._bench
+        quality, exact = chosen.quality[self._reporting], self._exact[self._reporting]
+        rows = mean_rows(template, {QUALITY: quality, f"{QUALITY}_difference": quality - exact})
+        numbers = np.arange(bench.timed, dtype=np.float32)[:, None]  # rows stand for their vectors
+        for mode, latency in bench.time(chosen.pipeline.search_rows, numbers):
+            rows += bench.number_rows(replace(template, mode=mode), latency.numbers())
+        return rows
+
+    def _speedup(self, chosen: Chosen) -> list[Row]:
+        bench, adaptive, plain = self._bench, chosen.pipeline, self._plain.pipeline
+        rows: list[Row] = []
+        for mode, count in (("batch", bench.timed), ("single", min(SINGLE_QUERIES, bench.timed))):
+            ratio = interleaved_ratio(
+                _runner(plain, mode, count), _runner(adaptive, mode, count), bench.search.repeats
+            )
+            template = replace(adaptive.template(), mode=mode)
+            rows += bench.number_rows(template, {f"speedup_at_equal_{QUALITY}": ratio})
+        counts = plain.multiply_adds(), adaptive.multiply_adds()
+        if counts[0] and counts[1]:
+            predicted = counts[0] / counts[1]
+            rows.append(replace(adaptive.template(), metric="flops_speedup", value=predicted))
+        return rows
+
+
+def comparable(bench: Bench, built: Built) -> bool:
+    """Tell whether pipelines can be compared with an index: a graph at D, on judged queries."""
+    embeddings = bench.source.embeddings
+    return (
+        not built.index.exact
+        and built.dim == embeddings.width
+        and embeddings.relevance is not None
+        and len(built.queries) >= FEWEST_QUERIES
+    )
 
 
 def _runner(pipeline: Pipeline, mode: str, count: int) -> Callable[[], object]:

@@ -1,8 +1,7 @@
 """Exact retrieval at every dim: 1-NN accuracy, mAP@k, precision, recall, and the cost."""
 
 from collections.abc import Sequence
-
-import numpy as np
+from dataclasses import replace
 
 from mrlbench.arrays import FloatArray, Neighbors
 from mrlbench.errors import UserError
@@ -44,58 +43,53 @@ def evaluate_retrieval(source: Source, ks: Sequence[int], keep: int) -> list[Row
     """
     check_k(max(ks), len(source.embeddings.database))
     keep = min(max(*ks, keep), len(source.embeddings.database))
+    width = source.embeddings.width
+    searched = sorted({*source.dims, width}) if source.full_width else source.dims
+    prefixes = source.neighbors(searched, keep)
+    truth = prefixes[width] if source.full_width else None
     rows: list[Row] = []
     for reducer in ("prefix", *source.baselines):
-        found = source.neighbors(source.dims, keep if reducer == "prefix" else max(ks), reducer)
+        found = prefixes if reducer == "prefix" else source.neighbors(source.dims, max(ks), reducer)
         raw: dict[str, FloatArray] = {}
-        for dim, neighbors in found.items():
-            scores = _judge(source, neighbors, ks)
-            if reducer == "prefix" and source.at_full_width:
-                scores |= _recall_full(source, neighbors, found[source.dims[-1]], ks)
-            rows += _rows(source, reducer, dim, scores)
+        for dim in source.dims:
+            scores = _judge(source, found[dim], ks) | _recall_full(source, found[dim], truth, ks)
+            template = source.row(task="retrieval", reducer=reducer, dim=dim)
+            rows += [*mean_rows(template, scores), cost_row(template, Schedule(dim, (), ()))]
             raw |= {f"{metric}@dim{dim}": each for metric, each in scores.items()}
         source.save_raw(f"scores-retrieval-{reducer}", raw)
     return rows
+
+
+def cost_row(template: Row, schedule: Schedule) -> Row:
+    """Say what a schedule costs, by the paper's formula."""
+    mflops = schedule.mflops(int(template.n_database or 0))
+    return replace(template, metric="mflops", value=mflops)
 
 
 def _judge(source: Source, found: Neighbors, ks: Sequence[int]) -> dict[str, FloatArray]:
     relevance = source.embeddings.relevance
     if relevance is None:
         return {}
-    return metric_scores(relevance.judge(found.ids[:, : max(ks)]), sorted({1, 5, *ks} & _upto(ks)))
-
-
-def _upto(ks: Sequence[int]) -> set[int]:
-    return set(range(1, max(ks) + 1))
+    wanted = sorted({*ks, *(k for k in (1, 5) if k < max(ks))})
+    return metric_scores(relevance.judge(found.ids[:, : max(ks)]), wanted)
 
 
 def _recall_full(
-    source: Source, found: Neighbors, truth: Neighbors, ks: Sequence[int]
+    source: Source, found: Neighbors, truth: Neighbors | None, ks: Sequence[int]
 ) -> dict[str, FloatArray]:
     """Compare with exact search at D: at the smallest k, or at all where it is the only truth."""
+    if truth is None:
+        return {}
     scores: dict[str, FloatArray] = {}
-    width = source.embeddings.width
     for k in ks if source.embeddings.relevance is None else [min(ks)]:
-        first = found.first(k)
-        at_full = rerank(source.embeddings.database, source.embeddings.queries, first.ids, [width])
-        scores |= recall_scores(at_full[width], truth, "recall_full", k)
+        scores |= recall_full(source, found, truth, k)
     return scores
 
 
-def _rows(source: Source, reducer: str, dim: int, scores: dict[str, FloatArray]) -> list[Row]:
-    template = source.row(task="retrieval", reducer=reducer, dim=dim)
-    rows = []
-    for row in mean_rows(template, scores) if scores else []:
-        digits = row.metric.partition("@")[2] or row.metric.removeprefix("top")
-        rows.append(row.__class__(**{**row.__dict__, "k": int(digits)}))
-    mflops = Schedule(dim, (), ()).mflops(len(source.embeddings.database))
-    rows.append(
-        source.row(task="retrieval", reducer=reducer, dim=dim, metric="mflops", value=mflops)
-    )
-    return rows
-
-
-def strict_overlap(ids: np.ndarray, truth: np.ndarray) -> FloatArray:
-    """Give the share of `truth`, (Q, k), that stands in `ids`, (Q, K) -> (Q,)."""
-    shares = [np.isin(t, i).mean() for t, i in zip(truth, ids, strict=True)]
-    return np.array(shares, dtype=np.float32)
+def recall_full(
+    source: Source, found: Neighbors, truth: Neighbors, k: int
+) -> dict[str, FloatArray]:
+    """Compare the first `k` found, by their cosines at full width, with the truth there."""
+    embeddings, width = source.embeddings, source.embeddings.width
+    at_full = rerank(embeddings.database, embeddings.queries, found.ids[:, :k], [width])
+    return recall_scores(at_full[width], truth, "recall_full", k)

@@ -1,16 +1,18 @@
 """Per-query scores of ranked results, and the rows made of their means."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from mrlbench.arrays import FloatArray, Judged, Neighbors
+from mrlbench.arrays import BoolArray, FloatArray, IntArray, Judged, Neighbors, blocks
 from mrlbench.intervals import mean_intervals
 from mrlbench.measurements import Row
 from mrlbench.plugins import label, load, names
 
-TIE = 1e-6  # cosines closer than this are one value in float32
+TIE = 1e-6  # cosines closer than this are one value: what float32 sums over 2048 dims are good for
+QUERIES_AT_ONCE = 1024
 
 
 def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, FloatArray]:
@@ -21,10 +23,10 @@ def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, FloatArray]:
     """
     scores = {}
     for name in names("metrics"):
-        pattern = label("metrics", name)
+        metric, pattern = load("metrics", name), label("metrics", name)
         pattern = pattern if "{k}" in pattern else pattern + "@{k}"
         for k in ks:
-            scores[pattern.format(k=k)] = load("metrics", name)(judged.first(k))
+            scores[pattern.format(k=k)] = metric(judged.first(k))
     return scores
 
 
@@ -38,10 +40,10 @@ def recall_scores(found: Neighbors, truth: Neighbors, name: str, k: int) -> dict
         k: Of the metric's name.
 
     Returns:
-        The tie-aware recall (a result counts if it is as near as the k-th true one) and the strict
-        one (by id), (Q,) each.
+        The tie-aware recall (a result counts if it is among the true ones or, within 1e-6, as near
+        as the k-th of them) and the strict one (by id), (Q,) each.
     """
-    same = (found.ids[:, :k, None] == truth.ids[:, None, :k]).any(axis=2)  # (Q, k)
+    same = contained(found.ids[:, :k], truth.ids[:, :k])  # (Q, k)
     near = same | (found.scores[:, :k] >= truth.scores[:, k - 1 : k] - TIE)
     return {
         f"{name}@{k}": near.mean(axis=1, dtype=np.float32),
@@ -49,17 +51,35 @@ def recall_scores(found: Neighbors, truth: Neighbors, name: str, k: int) -> dict
     }
 
 
+def contained(some: IntArray, others: IntArray) -> BoolArray:
+    """Tell which ids of each query, (Q, A), are among others of it, (Q, B) -> (Q, A)."""
+    parts = [
+        (some[rows, :, None] == others[rows, None, :]).any(axis=2)
+        for rows in blocks(len(some), QUERIES_AT_ONCE)
+    ]
+    return np.concatenate(parts)
+
+
 def mean_rows(template: Row, scores: Mapping[str, FloatArray]) -> list[Row]:
     """Average scores over queries, with their intervals: one row for each metric."""
+    if not scores:
+        return []
     intervals = mean_intervals(np.stack(list(scores.values()), axis=1))  # (Q, M) -> M
     return [
         replace(
             template,
             metric=metric,
-            value=each.mean,
+            k=_k_of(metric) or template.k,
+            value=each.value,
             ci_low=each.low,
             ci_high=each.high,
             n=len(scores[metric]),
         )
         for metric, each in zip(scores, intervals, strict=True)
     ]
+
+
+def _k_of(metric: str) -> int | None:
+    """Read the k of `map@10` or `top5`."""
+    digits = re.search(r"(\d+)$", metric)
+    return int(digits.group()) if digits else None

@@ -1,24 +1,22 @@
 """A source of vectors to measure: one method and seed of a run, or anybody's folder."""
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, FloatArray, Neighbors, blocks
+from mrlbench.arrays import AnyFloatArray, FloatArray, Neighbors
 from mrlbench.embedding.folder import Embeddings
 from mrlbench.files import replacing
 from mrlbench.measurements import Row
 from mrlbench.plugins import load
+from mrlbench.protocols import Reducer
 from mrlbench.runs import Output
 from mrlbench.search import nested_search
-
-REDUCER_BLOCK = 8192  # rows
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,10 @@ class Source:
     Attributes:
         output: Where rows and raw results go.
         embeddings: The vectors.
-        dims: The dims that may be measured, increasing.
+        dims: The dims to measure, increasing.
         names: Cells that every row has: run, dataset, queries, method, seed.
+        label: Names the raw files.
+        full_width: Whether the whole vector was trained: not so for a fixed model narrower than D.
         baselines: Reducers to measure besides the prefix.
         device: Where exact search computes; None is the CPU.
     """
@@ -38,91 +38,98 @@ class Source:
     embeddings: Embeddings
     dims: tuple[int, ...]
     names: Mapping[str, Any]
+    label: str
+    full_width: bool = True
     baselines: tuple[str, ...] = ()
     device: str | None = None
-    label: str = ""
 
     def row(self, **cells: Any) -> Row:  # noqa: ANN401 (cells of several types)
         """Make a row; rows of this source have its names and the size of the database."""
-        common = {"n_database": len(self.embeddings.database), "dtype": "float32"}
+        database = self.embeddings.database
+        common = {"n_database": len(database), "dtype": str(database.dtype)}
         return Row(**{**common, **self.names, **cells})
 
-    @property
-    def at_full_width(self) -> bool:
-        """Whether the whole vector was trained: not so for a fixed model narrower than D."""
-        return self.dims[-1] == self.embeddings.width
-
-    def save_raw(self, kind: str, arrays: Mapping[str, np.ndarray], inputs: Any = None) -> None:  # noqa: ANN401
-        """Keep arrays under `raw/`, with what they depend on."""
-        with replacing(self._raw(kind)) as beside, beside.open("wb") as file:
-            content: dict[str, Any] = {"inputs": np.array(json.dumps(inputs)), **arrays}
-            np.savez(file, **content)
+    def save_raw(self, kind: str, arrays: Mapping[str, FloatArray]) -> None:
+        """Keep per-query scores under `raw/`, beside those kept earlier of the same vectors."""
+        path = self._raw(kind)
+        earlier = _read(path, self.embeddings.fingerprint) or {}
+        _write(path, self.embeddings.fingerprint, {**earlier, **arrays})
 
     def neighbors(
-        self, dims: Sequence[int], k: int, reducer: str = "prefix", keep_as: str = ""
+        self, dims: Sequence[int], k: int, reducer: str = "prefix"
     ) -> dict[int, Neighbors]:
-        """Find the exact `k` nearest at each dim, or read them if an earlier search kept as many.
+        """Find the exact `k` nearest at each dim, or read them where an earlier search kept them.
 
         Args:
             dims: Increasing.
             k: Neighbours.
             reducer: How D became d.
-            keep_as: Names the file under `raw/`, else the reducer does.
 
         Returns:
             For each dim, (Q, k).
         """
-        kind = f"neighbors-{keep_as or reducer}"
-        path, inputs = self._raw(kind), self.embeddings.fingerprint
-        kept = _read_neighbors(path, inputs, dims, k)
-        if kept is None:
-            with reduced(self.embeddings, reducer, self.output.raw) as (database, queries):
-                kept = nested_search(database, queries, dims, k, device=self.device)
-            arrays: dict[str, Any] = {f"ids@{dim}": each.ids for dim, each in kept.items()}
-            arrays |= {f"scores@{dim}": each.scores for dim, each in kept.items()}
-            self.save_raw(kind, arrays, inputs)
-        return {dim: each.first(k) for dim, each in kept.items()}
+        found = {dim: kept for dim in dims if (kept := self._kept(reducer, dim, k)) is not None}
+        missing = [dim for dim in dims if dim not in found]
+        if missing:
+            database, queries = reduce(self.embeddings, reducer)
+            found |= nested_search(database, queries, missing, k, device=self.device)
+        for dim in missing:
+            arrays = {"ids": found[dim].ids, "scores": found[dim].scores}
+            _write(self._raw(f"neighbors-{reducer}-{dim}"), self.embeddings.fingerprint, arrays)
+        return {dim: found[dim].first(k) for dim in dims}
+
+    def _kept(self, reducer: str, dim: int, k: int) -> Neighbors | None:
+        arrays = _read(self._raw(f"neighbors-{reducer}-{dim}"), self.embeddings.fingerprint)
+        if arrays is None or arrays["ids"].shape[1] < k:
+            return None
+        return Neighbors(arrays["ids"], arrays["scores"])
 
     def _raw(self, kind: str) -> Path:
         return self.output.raw / f"{kind}-{self.label}.npz"
 
 
-@contextmanager
-def reduced(
-    embeddings: Embeddings, reducer: str, scratch: Path
-) -> Iterator[tuple[AnyFloatArray, AnyFloatArray]]:
-    """Give database and queries through a reducer, so that their prefixes are the reductions.
+class Reduced:
+    """Vectors seen through a reducer: rows are transformed when they are read.
 
-    The transformed database is a temporary file under `scratch`, written and read in blocks.
+    A reader in blocks, such as the exact search, needs no transformed copy of the database.
     """
-    if reducer == "prefix":
-        yield embeddings.database, embeddings.queries
-        return
-    plugin = load("reducers", reducer)()
+
+    def __init__(self, vectors: AnyFloatArray, reducer: Reducer) -> None:
+        self._vectors, self._reducer = vectors, reducer
+        self.shape = vectors.shape
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self._vectors)
+
+    def __getitem__(self, rows: slice) -> AnyFloatArray:
+        """Read and transform some rows, (B, D)."""
+        return self._reducer.transform(self._vectors[rows])
+
+
+def reduce(
+    embeddings: Embeddings, reducer: str
+) -> tuple[AnyFloatArray | Reduced, AnyFloatArray | Reduced]:
+    """Give database and queries through a reducer, so that their prefixes are the reductions."""
+    plugin: Reducer = load("reducers", reducer)()
     plugin.fit(embeddings.database)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        database: FloatArray = np.lib.format.open_memmap(
-            Path(folder) / "database.npy", "w+", np.float32, embeddings.database.shape
-        )
-        for rows in blocks(len(database), REDUCER_BLOCK):
-            database[rows] = plugin.transform(embeddings.database[rows])
-        yield database, plugin.transform(embeddings.queries)
+    return Reduced(embeddings.database, plugin), Reduced(embeddings.queries, plugin)
 
 
-def _read_neighbors(
-    path: Path,
-    inputs: list[Any],
-    dims: Sequence[int],
-    k: int,
-) -> dict[int, Neighbors] | None:
-    """Read kept neighbours if they are of these inputs and there are enough."""
+def _read(path: Path, fingerprint: object) -> dict[str, Any] | None:
+    """Read kept arrays if they are of these vectors."""
     if not path.is_file():
         return None
-    with np.load(path) as arrays:
-        if json.loads(str(arrays["inputs"])) != inputs:
-            return None
-        names = [f"ids@{dim}" for dim in dims]
-        if not all(name in arrays for name in names) or arrays[names[0]].shape[1] < k:
-            return None
-        return {dim: Neighbors(arrays[f"ids@{dim}"], arrays[f"scores@{dim}"]) for dim in dims}
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            content = {name: arrays[name] for name in arrays.files}
+    except (zipfile.BadZipFile, ValueError, OSError):  # cut off: it is made anew
+        return None
+    same = str(content.pop("fingerprint", "")) == json.dumps(fingerprint)
+    return content if same else None
+
+
+def _write(path: Path, fingerprint: object, arrays: Mapping[str, Any]) -> None:
+    content: dict[str, Any] = {"fingerprint": np.array(json.dumps(fingerprint)), **arrays}
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez(file, **content)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from mrlbench.evaluation.bench import Bench, Built, K, build
-from mrlbench.evaluation.pipeline_speed import compare_pipeline
+from mrlbench.evaluation.pipeline_speed import Comparison, comparable
 from mrlbench.evaluation.scores import mean_rows, recall_scores
 from mrlbench.intervals import Interval
 from mrlbench.measurements import Row
@@ -21,24 +21,27 @@ def bench_search(bench: Bench) -> list[Row]:
     """
     check_k(K, len(bench.source.embeddings.database))
     rows: list[Row] = []
-    exact_us: dict[str, float] = {}  # of exact search at full width, by mode
+    exact: dict[str, Interval] = {}  # µs of exact search at full width, by mode
     dims = sorted(bench.dims, reverse=True)
     plugins = sorted(bench.search.indexes, key=lambda each: each.name != "exact")
     with task("bench-search", len(plugins) * len(dims), "indexes") as work:
         for plugin in plugins:
-            full: Built | None = None
+            comparison: Comparison | None = None
             for dim in dims:
                 work.advance(0, f"{plugin.label} at {dim}")
                 built, new = build(bench, plugin, dim)
-                rows += new + _measure(bench, built, exact_us)
-                full = full or built
-                rows += compare_pipeline(bench, built, full)
+                rows += new + _measure(bench, built, exact)
+                if comparison is not None:
+                    rows += comparison.pipeline(built)
+                elif comparable(bench, built):
+                    comparison = Comparison(bench, built)
+                    rows += comparison.plain()
                 work.advance(1)
                 gc.collect()
     return rows
 
 
-def _measure(bench: Bench, built: Built, exact_us: dict[str, float]) -> list[Row]:
+def _measure(bench: Bench, built: Built, exact: dict[str, Interval]) -> list[Row]:
     """Measure recall and time of one index over its efforts."""
     rows: list[Row] = []
     queries = built.queries[: bench.timed]
@@ -59,12 +62,16 @@ def _measure(bench: Bench, built: Built, exact_us: dict[str, float]) -> list[Row
             numbers = latency.numbers()
             here = replace(template, mode=mode)
             if built.index.exact and built.dim == bench.source.embeddings.width:
-                exact_us.setdefault(mode, numbers["us_per_query"].mean)
-            if mode in exact_us:
-                mean, low, high = numbers["us_per_query"]
-                numbers["speedup"] = Interval(*(exact_us[mode] / t for t in (mean, high, low)))
+                exact.setdefault(mode, numbers["us_per_query"])
+            if mode in exact:
+                numbers["speedup"] = _ratio(exact[mode], numbers["us_per_query"])
             rows += bench.number_rows(here, numbers)
     return rows
+
+
+def _ratio(slow: Interval, fast: Interval) -> Interval:
+    """Divide two medians; the interval is as wide as both of theirs allow."""
+    return Interval(slow.value / fast.value, slow.low / fast.high, slow.high / fast.low)
 
 
 def _count(bench: Bench, built: Built, template: Row) -> list[Row]:

@@ -29,12 +29,13 @@ class Latency:
         """Give what goes into the CSV: microseconds, and queries per second."""
         median = median_interval(self.per_query)
         microseconds = Interval(*(1e6 * value for value in median))
+        best = 1e6 * float(self.per_query.min())
         numbers = {
             "us_per_query": microseconds,
-            "best_us_per_query": _exactly(1e6 * float(self.per_query.min())),
+            "best_us_per_query": Interval(best, best, best),
+            "qps": Interval(1 / median.value, 1 / median.high, 1 / median.low),
         }
         if self.singles is None:
-            numbers["qps"] = Interval(1 / median.mean, 1 / median.high, 1 / median.low)
             return numbers
         for percent in (95, 99):
             each = np.percentile(self.singles, percent, axis=1)  # (repeats,)
@@ -81,7 +82,3 @@ def _seconds(call: Callable[..., object], argument: object) -> float:
     started = time.perf_counter()
     call(argument)
     return time.perf_counter() - started
-
-
-def _exactly(value: float) -> Interval:
-    return Interval(value, value, value)

@@ -64,11 +64,11 @@ def training_cost(
         n=pairs,
     )
     rows = [
-        replace(common, method=m, metric="step_s", value=v.mean, ci_low=v.low, ci_high=v.high)
+        replace(common, method=m, metric="step_s", value=v.value, ci_low=v.low, ci_high=v.high)
         for m, v in numbers.items()
     ]
     versus = replace(common, method="mrl", variant=f"over={fixed}", metric="step_ratio")
-    return [*rows, replace(versus, value=ratio.mean, ci_low=ratio.low, ci_high=ratio.high)]
+    return [*rows, replace(versus, value=ratio.value, ci_low=ratio.low, ci_high=ratio.high)]
 
 
 def _step_seconds(learner: Learner, images: torch.Tensor, labels: torch.Tensor) -> float:

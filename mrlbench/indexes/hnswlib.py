@@ -5,7 +5,8 @@ from pathlib import Path
 import hnswlib as library
 import numpy as np
 
-from mrlbench.arrays import FloatArray, IntArray, Neighbors
+from mrlbench.arrays import FloatArray, IntArray, Neighbors, join
+from mrlbench.threads import threads_in_use
 
 
 class hnswlib:
@@ -34,15 +35,30 @@ class hnswlib:
         self._graph.init_index(
             count, M=self._m, ef_construction=self._ef_construction, random_seed=self._seed
         )
-        self._graph.set_num_threads(_threads())
-        self._graph.add_items(database, num_threads=self._build_threads or _threads())
+        self._graph.set_num_threads(threads_in_use())
+        self._graph.add_items(database, num_threads=self._build_threads or threads_in_use())
 
     def search(self, queries: FloatArray, k: int, effort: int) -> Neighbors:
         """Find about the `k` nearest rows with a beam of max(effort, k)."""
         self._graph.set_ef(max(effort, k))  # hnswlib asks for ef >= k
-        ids, distances = self._graph.knn_query(queries, k, num_threads=_threads())
+        try:
+            ids, distances = self._graph.knn_query(queries, k, num_threads=threads_in_use())
+        except RuntimeError:  # some query reaches fewer than k rows, and hnswlib gives none at all
+            return join([self._search_one(query, k) for query in queries])
         found: IntArray = ids.astype(np.int64)
         return Neighbors(found, 1 - distances)
+
+    def _search_one(self, query: FloatArray, k: int) -> Neighbors:
+        """Find as many rows as can be reached; the places after them have id -1."""
+        ids, scores = np.full((1, k), -1), np.full((1, k), -np.inf, dtype=np.float32)
+        for reached in range(k, 0, -1):
+            try:
+                found, distances = self._graph.knn_query(query[None], reached, num_threads=1)
+            except RuntimeError:
+                continue
+            ids[:, :reached], scores[:, :reached] = found, 1 - distances
+            break
+        return Neighbors(ids, scores)
 
     def nbytes(self) -> int:
         """Bytes of the index as hnswlib writes it."""
@@ -62,10 +78,3 @@ class hnswlib:
     def distance_computations(self) -> int | None:
         """None: hnswlib counts them only when it is compiled to."""
         return None
-
-
-def _threads() -> int:
-    """Use as many threads as FAISS was told to, so that both are measured alike."""
-    import faiss
-
-    return int(faiss.omp_get_max_threads())

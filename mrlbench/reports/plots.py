@@ -1,6 +1,7 @@
 """The figures: each reads one or two CSV files and draws if they hold what it needs."""
 
 from collections.abc import Callable, Iterable
+from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
@@ -79,12 +80,16 @@ def _map_by_mflops(output: Output) -> Figure | None:
         funnel = rows[rows["funnel"]]
         final = ~rows["funnel"] & (rows["rerank_dims"] == str(exact["dim"].max()))
         short = rows[~rows["funnel"] & ~final]  # reranks short of full width stand back
-        colour = colours[str(method)]
+        colour = colours.get(str(method), "black")
         axes.scatter(short["mflops"], short["value"], s=9, alpha=0.35, color=colour)
         for part, name, marker in (
             (rows[final], f"shortlist of {_first(rows[final], 'shortlist')}, rerank at D", "v"),
             (funnel, "funnel", "*"),
         ):
+            low, high = (part["value"] - part["ci_low"]).abs(), part["ci_high"] - part["value"]
+            axes.errorbar(
+                part["mflops"], part["value"], [low, high], fmt="none", ecolor=colour, linewidth=1
+            )
             axes.scatter(
                 part["mflops"],
                 part["value"],
@@ -155,12 +160,20 @@ def _recall_by_time(mode: str) -> Callable[[Output], Figure | None]:
             "recall_dim@10",
         )
         shown = _some(sorted(table["dim"].unique()), 4)
-        styles = ("-", "--", ":")
+        styles = cycle(("-", "--", ":", "-."))
         for (index, rows), style in zip(table.groupby("index", sort=False), styles, strict=False):
             for dim, look in zip(shown, looks(), strict=False):
                 each = rows[rows["dim"] == dim].sort_values("effort")
                 label = f"{index}, {dim} dims"
                 axes.plot(each["value"], each["recall"], linestyle=style, label=label, **look)
+                axes.fill_between(
+                    each["value"].astype(float),
+                    each["recall_low"],
+                    each["recall_high"],
+                    color=look["color"],
+                    alpha=0.12,
+                    linewidth=0,
+                )
         axes.set_xscale("log")
         log_axis(axes.xaxis)
         axes.legend(fontsize=7, frameon=False, handlelength=4)
@@ -191,13 +204,18 @@ def _read(output: Output, csv: str, metric: str) -> pd.DataFrame:
 
 
 def _series(table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Split rows into lines by method, baselines last; seeds are averaged."""
+    """Split rows into lines by method, baselines last.
+
+    Several seeds are one line, their mean; its band reaches from the lowest to the highest end of
+    their intervals.
+    """
     columns = zip(table["method"], table["reducer"], table["dim"], strict=True)
     labelled = table.assign(label=[series_label(*each) for each in columns])
-    numbers = [c for c in ("value", "ci_low", "ci_high", "mflops") if c in labelled]
-    means = labelled.groupby(["label", "dim"], as_index=False)[numbers].mean()
-    order = sorted(means["label"].unique(), key=lambda label: (" " in label, label != "mrl", label))
-    return [(label, means[means["label"] == label].sort_values("dim")) for label in order]
+    how = {"value": "mean", "ci_low": "min", "ci_high": "max", "mflops": "mean"}
+    known = {column: each for column, each in how.items() if column in labelled}
+    lines = labelled.groupby(["label", "dim"], as_index=False).agg(known)
+    order = sorted(lines["label"].unique(), key=lambda label: (" " in label, label != "mrl", label))
+    return [(label, lines[lines["label"] == label].sort_values("dim")) for label in order]
 
 
 def _with_cost(table: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
@@ -207,13 +225,14 @@ def _with_cost(table: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
 
 
 def _speed(output: Output, mode: str) -> pd.DataFrame:
-    """Read times of one mode with the recall of the same search."""
+    """Read times of one mode with the recall of the same search, with the most threads used."""
     time, recall = (_read(output, "search_speed", m) for m in ("us_per_query", "recall_dim@10"))
-    keep = (time["mode"] == mode) & (time["task"] == "search-speed")
-    keys = ["method", "dim", "index", "effort"]
-    return time[keep].merge(
-        recall[[*keys, "value"]].rename(columns={"value": "recall"}), on=keys, how="left"
-    )
+    time = time[(time["mode"] == mode) & (time["task"] == "search-speed")]
+    time = time.loc[time["threads"] == time["threads"].max()]
+    keys = ["method", "seed", "dim", "index", "effort", "threads"]
+    names = {"value": "recall", "ci_low": "recall_low", "ci_high": "recall_high"}
+    known = recall[[*keys, *names]].rename(columns=names)
+    return pd.merge(time, known, on=keys, how="left")
 
 
 def _fast_enough(rows: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,6 @@ import pandas as pd
 from mrlbench import measurements
 from mrlbench.runs import Output
 
-SAME = ["run", "dataset", "queries", "n_database", "task", "threads", "seed", "k", "n", "dtype"]
 MAIN = (
     ("classification", "top1", "linear top-1"),
     ("knn", "top1", "1-NN top-1"),
@@ -20,11 +19,14 @@ def metrics_table(path: Path, metrics: Sequence[str]) -> str:
     """Show some metrics side by side, one line for each measured thing."""
     table = measurements.read(path)
     table = table[table["metric"].isin(list(metrics))]
-    keys = [c for c in measurements.KEY if c not in (*SAME, "metric") and table[c].notna().any()]
+    if table.empty:
+        return f"none of {', '.join(metrics)} is in {path}"
+    varied = [c for c in measurements.KEY if c not in ("metric", "k") and table[c].nunique() > 1]
+    keys = ["method", "dim", *(column for column in varied if column not in ("method", "dim"))]
     text = table.assign(**{key: table[key].astype("string").fillna("") for key in keys})
-    order = text[keys].drop_duplicates()
+    order = pd.MultiIndex.from_frame(text[keys].drop_duplicates())
     wide = text.pivot_table(index=keys, columns="metric", values="value", sort=False)
-    wide = wide.reindex(pd.MultiIndex.from_frame(order) if len(keys) > 1 else order[keys[0]])
+    wide = wide.reindex(order)
     return _text(wide[[m for m in metrics if m in wide.columns]].reset_index())
 
 
@@ -56,7 +58,7 @@ def _wide(output: Output, csv: str, metric: str) -> pd.DataFrame:
     return wide[order]
 
 
-def series_label(method: str, reducer: object, dim: int) -> str:
+def series_label(method: str, reducer: object, dim: object) -> str:
     """Name the line that a measurement belongs to.
 
     A fixed model at its own dim belongs to `fixed`; the full-width one cut to fewer dims is the
@@ -84,7 +86,7 @@ def markdown_table(output: Output) -> str:
     shown = (MAIN[0], MAIN[-1])  # 1-NN is close to mAP@10 and would make the table too wide
     parts = {title: _wide(output, csv, metric) for csv, metric, title in shown}
     joined = pd.concat(parts, axis=1).sort_index() * 100
-    head = " | ".join(f"{title}: {label}" for title, label in joined.columns)
+    head = " | ".join(": ".join(names) for names in joined.columns)
     lines = [f"| dims | {head} |", "|---" * (len(joined.columns) + 1) + "|"]
     for dim, numbers in joined.iterrows():
         cells = " | ".join("" if pd.isna(number) else f"{number:.2f}" for number in numbers)

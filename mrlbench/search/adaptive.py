@@ -8,6 +8,7 @@ import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks
 from mrlbench.search.kernels import score_candidates
+from mrlbench.threads import threads_in_use
 
 QUERY_BLOCK = 256
 
@@ -43,7 +44,7 @@ def rerank(
     queries: AnyFloatArray,
     shortlist: IntArray,
     dims: Sequence[int],
-    threads: int = 1,
+    threads: int | None = None,
 ) -> dict[int, Neighbors]:
     """Order one shortlist anew at each of several dims, reading each candidate once.
 
@@ -52,11 +53,12 @@ def rerank(
         queries: (Q, D).
         shortlist: (Q, K) ids; not changed.
         dims: Increasing; each gives an order of its own, cut and then normalised.
-        threads: That share the queries.
+        threads: That share the queries; None takes as many as every library was given.
 
     Returns:
         For each dim, all K of the shortlist, nearest first; ties keep the shortlist's order.
     """
+    threads = threads or threads_in_use()
     parts = list(blocks(len(queries), max(1, min(QUERY_BLOCK, -(-len(queries) // threads)))))
 
     def score(part: slice) -> FloatArray:
@@ -75,7 +77,7 @@ def run_schedule(
     queries: AnyFloatArray,
     shortlist: IntArray,
     schedule: Schedule,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> Neighbors:
     """Follow a ladder of reranks from a shortlist found at `schedule.shortlist_dim`.
 
@@ -88,7 +90,7 @@ def run_schedule(
         queries: (Q, D).
         shortlist: (Q, K), nearest first, K >= lengths[0].
         schedule: The ladder.
-        threads: That share the queries.
+        threads: That share the queries; None takes as many as every library was given.
 
     Returns:
         (Q, lengths[0]). Scores are the cosines at the dim that each result was last ranked at.
@@ -106,18 +108,20 @@ def _cosines(
 ) -> FloatArray:
     """Compute the cosine of each candidate at each dim, (B, K) ids -> (B, K, M)."""
     asked = np.array(queries[:, : dims[-1]], dtype=np.float32, order="C")  # (B, D)
+    missing = ids[:, :, None] < 0
     rows = np.asarray(database)  # the base class of a memory map, which is all the kernel knows
     if rows.dtype != np.float32:
-        rows = rows[ids.reshape(-1), : dims[-1]].astype(np.float32)  # (B·K, D)
+        rows = rows[ids.clip(0).reshape(-1), : dims[-1]].astype(np.float32)  # (B·K, D)
         ids = np.arange(len(rows)).reshape(ids.shape)
     products = np.empty((*ids.shape, len(dims)), dtype=np.float32)
     squares = np.empty_like(products)
     edges = np.array([0, *dims], dtype=np.int64)
-    score_candidates(rows, asked, np.ascontiguousarray(ids), edges, products, squares)
+    known = np.ascontiguousarray(ids.clip(0))  # -1 is a result that was not found
+    score_candidates(rows, asked, known, edges, products, squares)
     steps = np.add.reduceat(np.square(asked, dtype=np.float64), edges[:-1], axis=1)  # (B, M)
     norms = np.sqrt(squares * np.cumsum(steps, axis=1)[:, None, :])
-    cosines = np.divide(products, norms, where=norms > 0, out=np.zeros_like(norms))
-    result: FloatArray = cosines.clip(-1, 1).astype(np.float32)
+    cosines = np.divide(products, norms, where=norms > 0, out=np.zeros_like(norms)).clip(-1, 1)
+    result: FloatArray = np.where(missing, -np.inf, cosines).astype(np.float32)
     return result
 
 

@@ -60,11 +60,11 @@ def add_and_select(
 
 
 @numba.njit(nogil=True, cache=True)
-def to_key(score: float, identity: int) -> int:
+def to_key(score: np.float32, identity: int) -> np.int64:
     """Pack a float32 score and an id into one integer: higher is nearer, then the lower id."""
     bits = np.int64(np.float32(score).view(np.int32))
     ordered = bits if bits >= 0 else bits ^ np.int64(0x7FFFFFFF)
-    return (ordered << 32) | (LAST_ID - identity)
+    return np.int64((ordered << 32) | (LAST_ID - identity))
 
 
 def from_keys(keys: IntArray) -> tuple[IntArray, FloatArray]:
@@ -75,14 +75,15 @@ def from_keys(keys: IntArray) -> tuple[IntArray, FloatArray]:
 
 
 @numba.njit(nogil=True, cache=True)
-def _score(key: int) -> float:
+def _score(key: np.int64) -> np.float32:
     ordered = np.int32(key >> 32)
     bits = ordered if ordered >= 0 else ordered ^ np.int32(0x7FFFFFFF)
-    return np.int32(bits).view(np.float32)
+    score: np.float32 = np.int32(bits).view(np.float32)
+    return score
 
 
 @numba.njit(nogil=True, cache=True)
-def _keep_best(keys: IntArray, k: int) -> int:
+def _keep_best(keys: IntArray, k: int) -> np.int64:
     """Move the k highest of different keys to the front (quickselect); give the lowest of them."""
     low, high = 0, len(keys) - 1
     while low < high:
@@ -104,7 +105,8 @@ def _keep_best(keys: IntArray, k: int) -> int:
             low = left
         else:
             break
-    return keys[k - 1]
+    lowest: np.int64 = keys[k - 1]
+    return lowest
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks
+from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks, join
 from mrlbench.errors import UserError
 from mrlbench.progress import task
 from mrlbench.search.kernels import add_and_select, from_keys
+from mrlbench.search.rows import Rows, scaled_rows
+from mrlbench.threads import threads_in_use
 
 QUERY_BLOCK = 256
 ROW_BLOCK = 512  # a (256, 512) tile of float32 scores is half a megabyte: it stays in the L2 cache
@@ -24,8 +26,8 @@ QUERY_BYTES = 512 * 2**20  # of queries that are searched together; the database
 
 
 def nested_search(
-    database: AnyFloatArray,
-    queries: AnyFloatArray,
+    database: AnyFloatArray | Rows,
+    queries: AnyFloatArray | Rows,
     dims: Sequence[int],
     k: int,
     *,
@@ -40,11 +42,11 @@ def nested_search(
 
     Args:
         database: (N, D), any float type, may be memory-mapped; read once in blocks.
-        queries: (Q, D).
+        queries: (Q, D), likewise.
         dims: Increasing, each <= D.
         k: Neighbours, k <= N.
         device: `cuda` computes there, in torch; None and `cpu` on the processor.
-        threads: None takes as many as torch does.
+        threads: None takes as many as every library was given.
 
     Returns:
         For each dim, ids and cosine similarities, (Q, k), nearest first.
@@ -57,17 +59,14 @@ def nested_search(
         from mrlbench.search.nested_torch import search_in_torch
 
         return search_in_torch(database, queries, dims, k, device)
-    if threads is None:
-        import torch
-
-        threads = torch.get_num_threads()
+    threads = threads or threads_in_use()
     at_once = max(QUERY_BLOCK, QUERY_BYTES // (queries.shape[1] * 4))
     with task("exact search", len(queries) * len(database), "pairs") as work:
         parts = [
             _search_part(database, queries[part], dims, k, threads, work.advance)
             for part in blocks(len(queries), at_once)
         ]
-    return {dim: _join([part[dim] for part in parts]) for dim in dims}
+    return {dim: join([part[dim] for part in parts]) for dim in dims}
 
 
 def check_k(k: int, rows: int) -> None:
@@ -98,7 +97,7 @@ class _Block(NamedTuple):
 
 
 def _search_part(
-    database: AnyFloatArray,
+    database: AnyFloatArray | Rows,
     queries: AnyFloatArray,
     dims: Sequence[int],
     k: int,
@@ -110,7 +109,7 @@ def _search_part(
     Each thread takes whole blocks of queries, with one thread per product: tiles stay in its cache
     and nobody waits for the others inside a product.
     """
-    asked = np.array(queries[:, : dims[-1]], dtype=np.float32, order="C")
+    asked = scaled_rows(queries)[:, : dims[-1]]  # (Q, d)
     shape = (len(dims), len(asked))
     keys = np.full((*shape, k + max(k, FEWEST_SPARE)), np.iinfo(np.int64).min)
     counts, bars = np.zeros(shape, dtype=np.int64), np.full(shape, -np.inf, dtype=np.float32)
@@ -146,8 +145,8 @@ def _search_tile(block: _Block, tile: _Tile, dims: Sequence[int], k: int) -> Non
         start = dim
 
 
-def _read_tile(database: AnyFloatArray, rows: slice, dims: Sequence[int]) -> _Tile:
-    block = np.asarray(database[rows, : dims[-1]], dtype=np.float32)  # (R, D)
+def _read_tile(database: AnyFloatArray | Rows, rows: slice, dims: Sequence[int]) -> _Tile:
+    block = scaled_rows(database[rows])[:, : dims[-1]]  # (R, d)
     norms = _prefix_norms(block, dims)
     inverse = np.divide(1, norms, where=norms > 0, out=np.zeros_like(norms))
     return _Tile(block, inverse, rows.start)
@@ -168,11 +167,6 @@ def _sorted(keys: IntArray, k: int, counts: IntArray, norms: FloatArray) -> Neig
     ids, scores = from_keys(best)
     scores /= np.where(norms > 0, norms, 1)[:, None]
     return Neighbors(ids, scores.clip(-1, 1))
-
-
-def _join(parts: Sequence[Neighbors]) -> Neighbors:
-    ids, scores = zip(*parts, strict=True)
-    return Neighbors(np.concatenate(ids), np.concatenate(scores))
 
 
 def _fair_block(queries: int, threads: int) -> int:

@@ -10,6 +10,16 @@ from mrlbench.errors import UserError
 from mrlbench.files import replacing
 
 NAME = "checkpoint.pt"
+LOAD_ERRORS = (  # what torch raises on files of other kinds
+    RuntimeError,
+    pickle.UnpicklingError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+)
 KEYS = {"inputs", "epoch", "precision", "backbone", "head", "optimizer", "losses"}
 
 
@@ -27,7 +37,7 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     """
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
+    except LOAD_ERRORS as error:
         raise UserError(
             f"expected a checkpoint of mrlbench in {path}, got a file that does not load "
             f"({type(error).__name__}); delete it to train again"

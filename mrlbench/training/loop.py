@@ -1,5 +1,6 @@
 """The training loop: one method, one seed, a checkpoint after every epoch."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from mrlbench.training import checkpoint
 from mrlbench.training.batches import to_input, training_batches
 from mrlbench.training.devices import choose_precision
 from mrlbench.training.schedule import learning_rate
+
+log = logging.getLogger(__name__)
 
 
 class Learner:
@@ -95,8 +98,8 @@ def train(
 ) -> None:
     """Train one method, going on from the last whole epoch if there is a checkpoint.
 
-    Writes `checkpoint.pt` and `losses.csv` (epoch, rate, images per second, and the loss and
-    training accuracy at each dim) after every epoch. On the same machine with the same threads, an
+    Writes `checkpoint.pt` and `losses.csv` (epoch, learning rate, and the loss and training
+    accuracy at each dim) after every epoch. On the same machine with the same threads, an
     interrupted training ends with the same weights as one that was not.
 
     Raises:
@@ -111,6 +114,8 @@ def train(
         if state["inputs"] == inputs:
             learner.restore(state)
             epoch, rows = state["epoch"], state["losses"]
+        else:
+            log.warning("%s: was trained with other settings; it is trained anew", path)
     total = experiment.training.epochs
     images = len(dataset.train.labels)
     with task(f"train {method} seed {seed}", (total - epoch) * images, "images") as work:
