@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mrlbench import experiment as experiments
+from mrlbench import experiment_file
 from mrlbench.costs.machine import describe_machine
 from mrlbench.errors import UserError
 from mrlbench.experiment import Experiment
@@ -123,4 +123,4 @@ def open_run(folder: Path | None) -> Run:
         folder = found[-1].parent
     if not (folder / "experiment.toml").is_file():
         raise UserError(f"expected a run folder with an experiment.toml, got {folder}")
-    return Run(folder, experiments.read(folder / "experiment.toml"))
+    return Run(folder, experiment_file.read(folder / "experiment.toml"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from mrlbench.dims import check_dims, default_dims
 from mrlbench.embedding.extract import Extractor, is_written
 from mrlbench.embedding.folder import (
     Embeddings,
@@ -19,7 +20,7 @@ from mrlbench.embedding.folder import (
 from mrlbench.errors import UserError
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.training_cost import training_cost
-from mrlbench.experiment import check_dims, default_dims, split_method
+from mrlbench.experiment import split_method
 from mrlbench.measurements import Row
 from mrlbench.plugins import check_arguments, load
 from mrlbench.protocols import Dataset

@@ -219,9 +219,9 @@ def test_a_run_that_is_not_trained(refused, tmp_path):
 
 
 def _run_folder(tmp_path):
-    from mrlbench import experiment, runs
+    from mrlbench import experiment_file, runs
 
-    runs.create(experiment.read("digits"), tmp_path / "run")
+    runs.create(experiment_file.read("digits"), tmp_path / "run")
     return tmp_path / "run"
 
 

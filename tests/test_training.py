@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mrlbench import experiment as experiments
+from mrlbench import experiment_file
 from mrlbench.errors import UserError
 from mrlbench.heads import cross_entropies
 from mrlbench.methods.fixed import fixed
@@ -112,7 +112,7 @@ def test_batches_are_shuffled_and_augmented_by_seed_epoch_and_number():
 
 @pytest.fixture
 def small():
-    return experiments.read(
+    return experiment_file.read(
         "digits",
         [
             "training.dims=[4, 64, 512]",

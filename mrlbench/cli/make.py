@@ -103,14 +103,13 @@ def _new_workshop(
     dry_run: bool = False,
 ) -> "Workshop":
     """Make or go on with the run of an experiment."""
-    from mrlbench import experiment as experiments
-    from mrlbench import runs
+    from mrlbench import experiment_file, runs
     from mrlbench.stages import Workshop
     from mrlbench.threads import use_threads
     from mrlbench.training.devices import choose_device
 
     chosen = choose_device(device)
-    resolved = experiments.read(experiment, overrides or [])
+    resolved = experiment_file.read(experiment, overrides or [])
     use_threads(threads)
     folder = run or runs.RESULTS / Path(experiment).stem
     opened = runs.Run(folder, resolved) if dry_run else runs.create(resolved, folder)

@@ -1,12 +1,13 @@
 """What the nested heads cost: a training step of MRL against one of a fixed-width model."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
+from mrlbench.arrays import AnyFloatArray
 from mrlbench.experiment import Experiment
 from mrlbench.intervals import median_interval
 from mrlbench.measurements import Row
@@ -40,19 +41,7 @@ def training_cost(
     """
     fixed = f"fixed-{experiment.width}"
     learners = {m: Learner(experiment, m, 0, classes, device) for m in (fixed, "mrl")}
-    generator = torch.Generator().manual_seed(0)
-    size = experiment.training.batch_size
-    images = torch.randn((size, *image_shape), generator=generator)
-    images = images.to(device, memory_format=torch.channels_last)
-    labels = torch.randint(0, classes, (size,), generator=generator).to(device)
-    seconds: dict[str, list[float]] = {method: [] for method in learners}
-    with task("training-cost", pairs + WARM_UP, "pairs of steps") as work:
-        for pair in range(pairs + WARM_UP):
-            # each goes first in every other pair, so that neither always finds a warmer cache
-            for method in sorted(learners, reverse=bool(pair % 2)):
-                seconds[method].append(_step_seconds(learners[method], images, labels))
-            work.advance(1)
-    times = {method: np.array(each[WARM_UP:]) for method, each in seconds.items()}
+    times = _time_in_turn(learners, image_shape, classes, pairs)
     numbers = {method: median_interval(each) for method, each in times.items()}
     ratio = median_interval(times["mrl"] / times[fixed])
     common = Row(
@@ -69,6 +58,25 @@ def training_cost(
     ]
     versus = replace(common, method="mrl", variant=f"over={fixed}", metric="step_ratio")
     return [*rows, replace(versus, value=ratio.value, ci_low=ratio.low, ci_high=ratio.high)]
+
+
+def _time_in_turn(
+    learners: Mapping[str, Learner], image_shape: Sequence[int], classes: int, pairs: int
+) -> dict[str, AnyFloatArray]:
+    """Time steps of each learner on one random batch, seconds (pairs,) each."""
+    learner = next(iter(learners.values()))
+    generator, size = torch.Generator().manual_seed(0), learner.training.batch_size
+    images = torch.randn((size, *image_shape), generator=generator)
+    images = images.to(learner.device, memory_format=torch.channels_last)
+    labels = torch.randint(0, classes, (size,), generator=generator).to(learner.device)
+    seconds: dict[str, list[float]] = {method: [] for method in learners}
+    with task("training-cost", pairs + WARM_UP, "pairs of steps") as work:
+        for pair in range(pairs + WARM_UP):
+            # each goes first in every other pair, so that neither always finds a warmer cache
+            for method in sorted(learners, reverse=bool(pair % 2)):
+                seconds[method].append(_step_seconds(learners[method], images, labels))
+            work.advance(1)
+    return {method: np.array(each[WARM_UP:]) for method, each in seconds.items()}
 
 
 def _step_seconds(learner: Learner, images: torch.Tensor, labels: torch.Tensor) -> float:

@@ -1,0 +1,109 @@
+"""Experiment files: found by path or by name, overridden, read and checked."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mrlbench.errors import UserError
+from mrlbench.experiment import Experiment
+
+
+def read(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment from a file or by bare name, override leaves, and check it.
+
+    Args:
+        name: A path, or a name such as `digits` among the shipped experiments.
+        overrides: `key.sub=value` with a TOML value, such as `training.epochs=5`.
+
+    Raises:
+        UserError: No such file, not TOML, or an unknown or impossible key.
+    """
+    path = find(name)
+    try:
+        table = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected TOML: {error}") from error
+    for override in sorted(
+        overrides, key=lambda each: ".name=" not in each
+    ):  # names reset arguments
+        _override(table, override)
+    return parse(table, str(path)).resolved()
+
+
+def parse(table: dict[str, Any], source: str) -> Experiment:
+    """Check a table against the experiment's schema.
+
+    Raises:
+        UserError: The first key that does not fit.
+    """
+    try:
+        return Experiment.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        came = (
+            "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
+        )
+        raise UserError(f"{source}: {key}: {problem}{came}{_known_keys(first)}") from error
+
+
+def find(name: str | Path) -> Path:
+    """Find an experiment by path, or by bare name among the shipped ones.
+
+    Raises:
+        UserError: There is none; the shipped ones are named.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = {each.stem: each for each in sorted(_shipped().glob("*.toml"))}
+    if path.suffix == "" and path.name == str(name) and path.name in shipped:
+        return shipped[path.name]
+    raise UserError(
+        f"no experiment {str(name)!r}: expected a TOML file or one of {', '.join(shipped)}"
+    )
+
+
+def _shipped() -> Path:
+    package = Path(__file__).parent
+    inside = package / "experiments"  # in a wheel; in a checkout they stand beside the package
+    return inside if inside.is_dir() else package.parent / "experiments"
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"--set: expected key=value such as training.epochs=5, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *parents, leaf = key.split(".")
+    place: Any = table
+    try:
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        place[int(leaf) if isinstance(place, list) else leaf] = value
+    except (IndexError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"--set {key}: expected a key of the experiment, got no such place"
+        ) from error
+    if key in ("dataset.name", "model.name"):
+        table[parents[0]] = {"name": value}  # the old plug-in's arguments do not fit the new one
+
+
+def _known_keys(error: Any) -> str:  # noqa: ANN401 (pydantic's error details)
+    """Name the keys that the table does take, after an unknown one."""
+    if error["type"] != "extra_forbidden":
+        return ""
+    model: Any = Experiment
+    for part in error["loc"][:-1]:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is None or not isinstance(field.annotation, type):
+            return ""
+        model = field.annotation
+    return f"; expected one of {', '.join(model.model_fields)}" if model else ""
