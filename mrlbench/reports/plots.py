@@ -188,6 +188,9 @@ FIGURES: dict[str, Callable[[Output], Figure | None]] = {
     ),
     "knn_by_dim": _by_dim("knn", "top1", "1-NN classification by width", "1-NN accuracy"),
     "map_by_dim": _by_dim("retrieval", "map@10", "Retrieval by width", "mAP@10"),
+    "recall_full_by_dim": _by_dim(
+        "retrieval", "recall_full@10", "Agreement with exact search at full width", "recall_full@10"
+    ),
     "map_by_mflops": _map_by_mflops,
     "time_by_dim_single": _time_by_dim("single"),
     "time_by_dim_batch": _time_by_dim("batch"),
