@@ -45,8 +45,13 @@ class Task:
             print(self._line(), file=sys.stderr, flush=True)  # noqa: T201 (a log, on stderr)
 
     def _rate(self) -> str:
-        seconds = time.monotonic() - self._started
-        return f"{self._done / max(seconds, 1e-9):,.0f} {self._unit}/s"
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        rate = self._done / seconds
+        return (
+            f"{rate:,.0f} {self._unit}/s"
+            if rate >= 1
+            else f"{seconds / max(self._done, 1):.0f} s each"
+        )
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._started
