@@ -11,6 +11,8 @@ from mrlbench.dims import check_dims, default_dims
 from mrlbench.errors import UserError
 from mrlbench.plugins import check_arguments, load, names
 
+PAIR = {"min_length": 2, "max_length": 2}
+
 
 class Strict(BaseModel):
     """A table of the experiment that refuses keys it does not know."""
@@ -59,6 +61,8 @@ class Training(Strict):
     weight_decay: float = Field(default=1e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    # [from epoch, side in pixels], epochs from 1; before the first, and if empty: the data set's
+    image_sizes: list[Annotated[list[Annotated[int, Field(ge=1)]], Field(**PAIR)]] = []
 
 
 class Funnel(Strict):

@@ -21,21 +21,29 @@ class ImageArray:
         pixels: (N, H, W) grey or (N, 3, H, W) uint8.
         padding: Training shifts an image by up to this many pixels.
         flip: Training mirrors half of the images.
+        size: H and W to read at, other than the pixels' own.
     """
 
-    def __init__(self, pixels: ByteArray, padding: int = 2, flip: bool = True) -> None:
+    def __init__(
+        self, pixels: ByteArray, padding: int = 2, flip: bool = True, size: int | None = None
+    ) -> None:
         self._pixels = pixels[:, None] if pixels.ndim == 3 else pixels  # (N, 1 or 3, H, W)
-        self._padding, self._flip = padding, flip
+        self._padding, self._flip, self._size = padding, flip, size
 
     def __len__(self) -> int:
         """Count the images."""
         return len(self._pixels)
 
-    def read(self, rows: IntArray, random: np.random.Generator | None = None) -> ByteArray:
+    def read(
+        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+    ) -> ByteArray:
         """Read images by row, shifted and mirrored at random when `random` is given."""
         batch = self._pixels[rows]  # (B, 1 or 3, H, W)
         if random is not None:
             batch = self._augment(batch, random)
+        side = size or self._size
+        if side is not None and batch.shape[2:] != (side, side):
+            batch = _resized(batch, side)
         return np.broadcast_to(batch, (len(batch), 3, *batch.shape[2:]))
 
     def _augment(self, batch: ByteArray, random: np.random.Generator) -> ByteArray:
@@ -68,17 +76,20 @@ class ImageFiles:
         """Count the images."""
         return len(self._paths)
 
-    def read(self, rows: IntArray, random: np.random.Generator | None = None) -> ByteArray:
+    def read(
+        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+    ) -> ByteArray:
         """Read images by row; with `random`, crop a random part and mirror half of them.
 
         Raises:
             UserError: A file is not an image, by name.
         """
         seeds = [None] * len(rows) if random is None else random.integers(0, 2**63, len(rows))
+        sides = [size or self._size] * len(rows)
         with ThreadPoolExecutor(DECODERS) as pool:
-            return np.stack(list(pool.map(self._read_one, rows, seeds)))
+            return np.stack(list(pool.map(self._read_one, rows, seeds, sides)))
 
-    def _read_one(self, row: int, seed: int | None) -> ByteArray:
+    def _read_one(self, row: int, seed: int | None, size: int) -> ByteArray:
         try:
             with Image.open(self._paths[row]) as file:
                 image = file.convert("RGB")
@@ -86,8 +97,18 @@ class ImageFiles:
             raise UserError(f"expected an image, got an unreadable file: {self._paths[row]}") from (
                 error
             )
-        crop = _centre(image, self._size) if seed is None else _random_crop(image, self._size, seed)
+        crop = _centre(image, size) if seed is None else _random_crop(image, size, seed)
         return np.ascontiguousarray(np.asarray(crop).transpose(2, 0, 1))  # (3, H, W)
+
+
+def _resized(batch: ByteArray, size: int) -> ByteArray:
+    """Scale a batch to `size` × `size`, averaging where it shrinks."""
+    import torch  # only trainings that ramp the size need it here
+
+    scaled: ByteArray = torch.nn.functional.interpolate(
+        torch.from_numpy(batch), (size, size), mode="bilinear", antialias=True
+    ).numpy()
+    return scaled
 
 
 def _centre(image: Image.Image, size: int) -> Image.Image:

@@ -24,12 +24,15 @@ class Images(Protocol):
         """Count the images."""
         ...
 
-    def read(self, rows: IntArray, random: np.random.Generator | None = None) -> ByteArray:
+    def read(
+        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+    ) -> ByteArray:
         """Read images by row.
 
         Args:
             rows: (B,).
             random: Where training augmentation draws from; None reads for evaluation.
+            size: H and W other than the data set's own: training may begin with smaller images.
 
         Returns:
             (B, 3, H, W) uint8.
@@ -58,6 +61,7 @@ class Dataset:
         std: Per channel, likewise.
         fingerprint: SHA-256 over the content, for the manifest.
         query_set: The name of the queries in the CSV files.
+        wnids: The WordNet id of each class, where the classes have them.
     """
 
     train: Split
@@ -68,6 +72,7 @@ class Dataset:
     std: tuple[float, float, float]
     fingerprint: str
     query_set: str = "test"
+    wnids: tuple[str, ...] = ()
 
 
 class Backbone(Protocol):

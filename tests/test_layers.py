@@ -13,7 +13,18 @@ from mrlbench.plugins import KINDS
 ROOT = Path(mrlbench.__file__).parent
 # Lower layers first; a module may import from its own layer and those before it.
 LAYERS = [
-    {"__init__", "errors", "arrays", "dims", "files", "progress", "intervals", "splits", "threads"},
+    {
+        "__init__",
+        "errors",
+        "arrays",
+        "dims",
+        "files",
+        "progress",
+        "intervals",
+        "splits",
+        "threads",
+        "memory",
+    },
     {"measurements"},
     {"protocols", "images", "heads", "cifar", "faiss_index"},
     set(KINDS),

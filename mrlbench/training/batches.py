@@ -15,12 +15,19 @@ Result = TypeVar("Result")
 
 
 def training_batches(
-    split: Split, batch_size: int, seed: int, epoch: int
+    split: Split, batch_size: int, seed: int, epoch: int, size: int | None = None
 ) -> Iterator[tuple[ByteArray, IntArray]]:
     """Give each image once, shuffled and augmented; the last short batch is left out.
 
     The order and the augmentation depend on seed, epoch and batch alone, so that a training that
     resumes sees what it would have seen.
+
+    Args:
+        split: What to read.
+        batch_size: B.
+        seed: Of the training.
+        epoch: From 0.
+        size: H and W other than the data set's own.
 
     Yields:
         Images (B, 3, H, W) uint8 and labels (B,).
@@ -32,7 +39,7 @@ def training_batches(
     def read(number: int) -> tuple[ByteArray, IntArray]:
         rows = order[starts[number] : starts[number] + batch_size]
         random = np.random.default_rng([seed, epoch, number])
-        return split.images.read(rows, random), split.labels[rows]
+        return split.images.read(rows, random, size), split.labels[rows]
 
     yield from _read_ahead(read, len(starts))
 

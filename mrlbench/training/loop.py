@@ -13,15 +13,18 @@ from mrlbench.arrays import ByteArray, IntArray
 from mrlbench.experiment import Experiment, Training, split_method
 from mrlbench.files import digest, replacing
 from mrlbench.heads import NestedHead, cross_entropies
+from mrlbench.memory import keep_freed_memory
 from mrlbench.plugins import load
 from mrlbench.progress import Task, task
 from mrlbench.protocols import Dataset
 from mrlbench.training import checkpoint
 from mrlbench.training.batches import to_input, training_batches
 from mrlbench.training.devices import choose_precision
-from mrlbench.training.schedule import learning_rate
+from mrlbench.training.schedule import image_size, learning_rate
 
 log = logging.getLogger(__name__)
+
+ADDED_LATER = ("image_sizes",)
 
 
 class Learner:
@@ -85,6 +88,9 @@ def training_inputs(experiment: Experiment, fingerprint: str, method: str, seed:
     """Hash all that a trained model depends on."""
     table = experiment.model_dump()
     training = {key: value for key, value in table["training"].items() if key != "methods"}
+    for key in ADDED_LATER:  # at its default it changes nothing, and older trainings stay valid
+        if training[key] == Training.model_fields[key].default:
+            del training[key]
     return digest([table["dataset"], table["model"], training, fingerprint, method, seed])
 
 
@@ -106,6 +112,7 @@ def train(
         UserError: The checkpoint there is not one.
         FloatingPointError: The loss is not finite.
     """
+    keep_freed_memory()
     learner = Learner(experiment, method, seed, len(dataset.classes), device)
     inputs = training_inputs(experiment, dataset.fingerprint, method, seed)
     path, epoch, rows = folder / checkpoint.NAME, 0, []
@@ -148,7 +155,8 @@ def _train_epoch(
     per_epoch = len(dataset.train.labels) // batch_size
     learner.backbone.train()
     totals = torch.zeros(2, len(dims), device=learner.device)  # loss, right answers
-    batches = training_batches(dataset.train, batch_size, seed, epoch)
+    size = image_size(epoch, training.image_sizes)
+    batches = training_batches(dataset.train, batch_size, seed, epoch, size)
     rate = 0.0
     for number, (images, labels) in enumerate(batches):
         step = epoch * per_epoch + number
