@@ -15,6 +15,7 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 ByteArray = NDArray[np.uint8]
 AnyFloatArray = NDArray[np.floating[Any]]
+InputArray = NDArray[Any]  # what a model reads: (B, 3, H, W) uint8 images, (B, D) float32 vectors
 
 
 class Neighbors(NamedTuple):

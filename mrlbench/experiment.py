@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mrlbench.dims import check_dims, default_dims
 from mrlbench.errors import UserError
@@ -63,6 +63,10 @@ class Training(Strict):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     # [from epoch, side in pixels], epochs from 1; before the first, and if empty: the data set's
     image_sizes: list[Annotated[list[Annotated[int, Field(ge=1)]], Field(**PAIR)]] = []
+    start_from: str = ""  # a method of the experiment: begin with the backbone that it trained
+    unfreeze: list[str] | None = None  # modules of the backbone that are trained; all if left out
+    # What an ablation changes of this table: `mrl@<name>` is trained with those keys instead
+    variants: dict[str, dict[str, Any]] = {}
 
 
 class Funnel(Strict):
@@ -99,6 +103,7 @@ class Evaluation(Strict):
     shortlist: int = Field(default=200, ge=1)
     funnels: list[Funnel] = []  # empty: the paper's three, as far as the dims allow
     baselines: list[str] = ["random-dims", "pca"]  # reducers of the fixed full-width model
+    beside: dict[str, str] = {}  # name -> embeddings folder: measured beside, with the baselines
 
 
 class Search(Strict):
@@ -129,6 +134,31 @@ class Experiment(Strict):
         """D, the width of the model."""
         return model_width(self.model)
 
+    def training_of(self, method: str) -> Training:
+        """Give the training of one method, which a variant changes some keys of.
+
+        Raises:
+            UserError: No such variant, or a key or value that a training does not have.
+        """
+        _, variant = split_variant(method)
+        if not variant:
+            return self.training
+        if variant not in self.training.variants:
+            known = ", ".join(self.training.variants) or "none"
+            raise UserError(
+                f"training.methods: no variant {variant!r} in training.variants: {known}"
+            )
+        changed = self.training.variants[variant]
+        try:
+            training = Training(**{**self.training.model_dump(), "weights": [], **changed})
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise UserError(f"training.variants.{variant}: {key}: {first['msg']}") from error
+        if "weights" not in changed and "dims" not in changed:
+            return training.model_copy(update={"weights": self.training.weights})
+        return _with_weights(f"training.variants.{variant}", training)
+
     def resolved(self) -> "Experiment":
         """Fill in what depends on the model's width, and check that all fits.
 
@@ -138,15 +168,7 @@ class Experiment(Strict):
         self._check_plugins()
         dims = self.training.dims or default_dims(self.width)
         check_dims("training.dims", dims, self.width)
-        weights = self.training.weights or [1.0] * len(dims)
-        if len(weights) != len(dims):
-            raise UserError(
-                f"training.weights: expected {len(dims)} values, one for each dim, "
-                f"got {len(weights)}"
-            )
-        for method in self.training.methods:
-            check_method(method, self.width)
-        training = self.training.model_copy(update={"dims": dims, "weights": weights})
+        training = _with_weights("training", self.training.model_copy(update={"dims": dims}))
         evaluation = self.evaluation.model_copy(update={"dims": self.evaluation.dims or dims})
         search = self.search.model_copy(update={"dims": self.search.dims or evaluation.dims})
         check_dims("evaluation.dims", evaluation.dims, self.width)
@@ -154,7 +176,28 @@ class Experiment(Strict):
         for funnel in evaluation.funnels:
             funnel.check(evaluation.dims)
         update = {"training": training, "evaluation": evaluation, "search": search}
-        return self.model_copy(update=update)
+        experiment = self.model_copy(update=update)
+        for method in training.methods:
+            check_method(method, self.width)
+            experiment._check_training(method)
+        return experiment
+
+    def _check_training(self, method: str) -> None:
+        """Refuse a variant whose dims, start or modules do not fit."""
+        training, where = self.training_of(method), f"method {method}"
+        check_dims(f"{where}: dims", training.dims, self.width)
+        if training.start_from and training.start_from not in self.training.methods:
+            raise UserError(
+                f"{where}: start_from: expected one of {', '.join(self.training.methods)}, "
+                f"got {training.start_from!r}"
+            )
+        modules = model_modules(self.model) if training.unfreeze else set()
+        for name in training.unfreeze or []:
+            if name not in modules:
+                raise UserError(
+                    f"{where}: unfreeze: expected modules of the model {self.model.name}, such as "
+                    f"{max(modules, key=len)}, got {name!r}"
+                )
 
     def _check_plugins(self) -> None:
         check_arguments("datasets", self.dataset.name, self.dataset.arguments)
@@ -169,10 +212,17 @@ class Experiment(Strict):
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
 
+def split_variant(method: str) -> tuple[str, str]:
+    """Split `mrl@weights=8-boost` into the method and its variant, which is often empty."""
+    base, _, variant = method.partition("@")
+    return base, variant
+
+
 def split_method(method: str) -> tuple[str, dict[str, Any]]:
     """Split `fixed-64` into the plug-in and its argument dim=64; others have none."""
-    name, _, dim = method.rpartition("-")
-    return (name, {"dim": int(dim)}) if name and dim.isdigit() else (method, {})
+    base, _ = split_variant(method)
+    name, _, dim = base.rpartition("-")
+    return (name, {"dim": int(dim)}) if name and dim.isdigit() else (base, {})
 
 
 def check_method(method: str, width: int) -> None:
@@ -188,6 +238,25 @@ def check_method(method: str, width: int) -> None:
     check_arguments("methods", name, arguments)
     if arguments:
         check_dims(f"method {method}", [arguments["dim"]], width)
+
+
+def _with_weights(key: str, training: Training) -> Training:
+    """Fill in the weights, all 1, and check that there is one for each dim."""
+    dims, weights = training.dims, training.weights or [1.0] * len(training.dims)
+    if len(weights) != len(dims):
+        raise UserError(
+            f"{key}.weights: expected {len(dims)} values, one for each dim, got {len(weights)}"
+        )
+    return training.model_copy(update={"weights": weights})
+
+
+def model_modules(model: Plugin) -> set[str]:
+    """Name the modules of the model plug-in, without allocating its weights."""
+    import torch
+
+    with torch.device("meta"):
+        module = load("models", model.name)(**model.arguments)
+    return {name for name, _ in module.named_modules() if name}
 
 
 def model_width(model: Plugin) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, ByteArray, FloatArray, IntArray, Judged, Neighbors
+from mrlbench.arrays import AnyFloatArray, FloatArray, InputArray, IntArray, Judged, Neighbors
 
 if TYPE_CHECKING:  # torch takes a second to import, and search and plots do without it
     from torch import Tensor
@@ -26,7 +26,7 @@ class Images(Protocol):
 
     def read(
         self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
-    ) -> ByteArray:
+    ) -> InputArray:
         """Read images by row.
 
         Args:
@@ -35,7 +35,7 @@ class Images(Protocol):
             size: H and W other than the data set's own: training may begin with smaller images.
 
         Returns:
-            (B, 3, H, W) uint8.
+            (B, 3, H, W) uint8; a data set of vectors gives (B, D) float32.
         """
         ...
 

@@ -21,6 +21,8 @@ from mrlbench.runs import Output
 
 log = logging.getLogger(__name__)
 
+VECTORS = ("method", "variant", "seed", "queries")  # cells that tell vectors apart
+
 
 @dataclass(frozen=True)
 class Session:
@@ -48,8 +50,10 @@ class Session:
 
     def classification(self) -> None:
         """Linear top-1 and top-5 of each head."""
-        check_heads(self.sources, self.asked)
-        self._measure("classification", self.sources, evaluate_classification)
+        has_heads = [s for s in self.sources if (s.embeddings.folder / "logits.npz").is_file()]
+        sources = has_heads or self.sources  # vectors beside a run's need not have heads
+        check_heads(sources, self.asked)
+        self._measure("classification", sources, evaluate_classification)
 
     def knn(self) -> None:
         """1-NN accuracy at each dim."""
@@ -120,5 +124,8 @@ class Session:
                 with self.output.stage(stage, inputs, vectors=vectors):
                     earlier = self.output.manifest().get("stages", {}).get(stage, {})
                     changed = earlier.get("vectors", vectors) != vectors
-                    cells = {key: source.names.get(key) for key in ("method", "seed", "queries")}
+                    cells = {
+                        key: source.names.get(key)
+                        for key in ("method", "variant", "seed", "queries")
+                    }
                     measurements.merge(path, rows(source), instead_of=cells if changed else None)

@@ -20,7 +20,7 @@ from mrlbench.embedding.folder import (
 from mrlbench.errors import UserError
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.training_cost import training_cost
-from mrlbench.experiment import split_method
+from mrlbench.experiment import split_method, split_variant
 from mrlbench.measurements import Row
 from mrlbench.plugins import check_arguments, load
 from mrlbench.protocols import Dataset
@@ -71,7 +71,12 @@ class Workshop:
         _check_known("--seed", seeds, experiment.seeds)
         chosen = {"methods": list(methods) or experiment.training.methods}
         training = experiment.training.model_copy(update=chosen)
-        update = {"training": training, "seeds": list(seeds) or experiment.seeds}
+        update: dict[str, Any] = {
+            "training": training,
+            "seeds": list(seeds) or experiment.seeds,
+        }
+        if methods:
+            update["evaluation"] = experiment.evaluation.model_copy(update={"beside": {}})
         return replace(self, run=replace(self.run, experiment=experiment.model_copy(update=update)))
 
     def train_one(self, method: str, seed: int) -> None:
@@ -82,8 +87,17 @@ class Workshop:
         if run.is_done(stage, inputs) and (folder / checkpoint.NAME).is_file():
             log.info("%s: done before", stage)
             return
+        start = self._start(method, seed)
         with run.stage(stage, inputs):
-            train(run.experiment, self.dataset, method, seed, folder, self.device)
+            train(run.experiment, self.dataset, method, seed, folder, self.device, start)
+
+    def _start(self, method: str, seed: int) -> Path | None:
+        """Find the checkpoint that a method begins with, if it does not begin anew."""
+        first = self.run.experiment.training_of(method).start_from
+        if not first:
+            return None
+        self.train_one(first, seed)
+        return self.run.model(first, seed) / checkpoint.NAME
 
     def embed_one(self, method: str, seed: int) -> Path:
         """Write the embeddings of one trained method, unless they are there.
@@ -104,7 +118,7 @@ class Workshop:
                 f"expected a trained {method} with seed {seed} in {path}: run `mrlbench train`"
             )
         state = checkpoint.load(path, self.device)
-        epochs = run.experiment.training.epochs
+        epochs = run.experiment.training_of(method).epochs
         if state["inputs"] != inputs or state["epoch"] != epochs:
             raise UserError(
                 f"{path}: expected {epochs} epochs of this experiment, got {state['epoch']}"
@@ -143,6 +157,10 @@ class Workshop:
             for method, seed in self.pairs
             if (own := self._own_dims(method, dims))
         ]
+        found += [
+            self._beside(name, Path(folder), dims, baselines)
+            for name, folder in experiment.evaluation.beside.items()
+        ]
         if not found:
             methods = ", ".join(experiment.training.methods)
             raise UserError(f"--dims: nothing of {methods} is measured at {list(dims)}")
@@ -152,7 +170,8 @@ class Workshop:
         experiment = self.run.experiment
         own = split_method(method)[1].get("dim", experiment.width)
         if own == experiment.width:
-            return list(dims) or experiment.evaluation.dims
+            heads = experiment.training_of(method).dims if split_variant(method)[1] else []
+            return list(dims) or sorted({*experiment.evaluation.dims, *heads})
         return [own] if own in dims or not dims else []
 
     def _source(
@@ -161,11 +180,13 @@ class Workshop:
         run, experiment = self.run, self.run.experiment
         folder = self.embed_one(method, seed)
         embeddings = open_embeddings(folder, made_from=self.inputs(method, seed))
+        base, variant = split_variant(method)
         names = {
             "run": run.name,
             "dataset": experiment.dataset.name,
             "queries": embeddings.meta.get("query_set"),
-            "method": method,
+            "method": base,
+            "variant": variant or None,
             "seed": seed,
         }
         reducers = experiment.evaluation.baselines if baselines is None else baselines
@@ -177,9 +198,19 @@ class Workshop:
             names,
             label=f"{method}-seed-{seed}",
             full_width=width in (0, experiment.width),
-            baselines=tuple(reducers) if width == experiment.width else (),
+            baselines=tuple(reducers) if width == experiment.width and not variant else (),
             device=self.device.type,
         )
+
+    def _beside(
+        self, name: str, folder: Path, dims: Sequence[int], baselines: Sequence[str] | None
+    ) -> Source:
+        """Open somebody's embeddings folder that the experiment wants measured beside its own."""
+        evaluation = self.run.experiment.evaluation
+        reducers = evaluation.baselines if baselines is None else baselines
+        source = folder_source(folder, self.run, dims or evaluation.dims, reducers, self.device)
+        names = {**source.names, "dataset": self.run.experiment.dataset.name, "method": name}
+        return replace(source, names=names, label=name)
 
     def training_cost(self) -> list[Row]:
         """Measure what MRL adds to a training step."""

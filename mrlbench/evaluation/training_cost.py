@@ -67,7 +67,8 @@ def _time_in_turn(
     learner = next(iter(learners.values()))
     generator, size = torch.Generator().manual_seed(0), learner.training.batch_size
     images = torch.randn((size, *image_shape), generator=generator)
-    images = images.to(learner.device, memory_format=torch.channels_last)
+    layout = torch.channels_last if images.ndim == 4 else torch.preserve_format  # or vectors
+    images = images.to(learner.device, memory_format=layout)
     labels = torch.randint(0, classes, (size,), generator=generator).to(learner.device)
     seconds: dict[str, list[float]] = {method: [] for method in learners}
     with task("training-cost", pairs + WARM_UP, "pairs of steps") as work:

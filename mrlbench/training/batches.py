@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrlbench.arrays import ByteArray, IntArray, blocks
+from mrlbench.arrays import InputArray, IntArray, blocks
 from mrlbench.protocols import Dataset, Images, Split
 
 Result = TypeVar("Result")
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 def training_batches(
     split: Split, batch_size: int, seed: int, epoch: int, size: int | None = None
-) -> Iterator[tuple[ByteArray, IntArray]]:
+) -> Iterator[tuple[InputArray, IntArray]]:
     """Give each image once, shuffled and augmented; the last short batch is left out.
 
     The order and the augmentation depend on seed, epoch and batch alone, so that a training that
@@ -36,7 +36,7 @@ def training_batches(
     batch_size = min(batch_size, len(order))
     starts = range(0, len(order) - batch_size + 1, batch_size)
 
-    def read(number: int) -> tuple[ByteArray, IntArray]:
+    def read(number: int) -> tuple[InputArray, IntArray]:
         rows = order[starts[number] : starts[number] + batch_size]
         random = np.random.default_rng([seed, epoch, number])
         return split.images.read(rows, random, size), split.labels[rows]
@@ -44,20 +44,25 @@ def training_batches(
     yield from _read_ahead(read, len(starts))
 
 
-def evaluation_batches(images: Images, start: int, batch_size: int) -> Iterator[ByteArray]:
+def evaluation_batches(images: Images, start: int, batch_size: int) -> Iterator[InputArray]:
     """Give the images from `start` on in order, without augmentation, (B, 3, H, W) uint8."""
     slices = [
         slice(s.start + start, s.stop + start) for s in blocks(len(images) - start, batch_size)
     ]
 
-    def read(number: int) -> ByteArray:
+    def read(number: int) -> InputArray:
         return images.read(np.arange(slices[number].start, slices[number].stop))
 
     yield from _read_ahead(read, len(slices))
 
 
-def to_input(images: ByteArray, dataset: Dataset, device: torch.device) -> Tensor:
-    """Normalise by the data set's mean and std, (B, 3, H, W) float32 in channels-last order."""
+def to_input(images: InputArray, dataset: Dataset, device: torch.device) -> Tensor:
+    """Normalise by the data set's mean and std, (B, 3, H, W) float32 in channels-last order.
+
+    Vectors, (B, D) of a data set of embeddings, stay as they are.
+    """
+    if images.dtype != np.uint8:
+        return torch.from_numpy(images).to(device, non_blocking=True)
     pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
     mean, std = (
         torch.tensor(each, device=device).view(3, 1, 1) for each in (dataset.mean, dataset.std)

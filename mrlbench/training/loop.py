@@ -1,7 +1,7 @@
 """The training loop: one method, one seed, a checkpoint after every epoch."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mrlbench.arrays import ByteArray, IntArray
-from mrlbench.experiment import Experiment, Training, split_method
+from mrlbench.arrays import InputArray, IntArray
+from mrlbench.experiment import Experiment, Training, split_method, split_variant
 from mrlbench.files import digest, replacing
 from mrlbench.heads import NestedHead, cross_entropies
 from mrlbench.memory import keep_freed_memory
@@ -24,7 +24,7 @@ from mrlbench.training.schedule import image_size, learning_rate
 
 log = logging.getLogger(__name__)
 
-ADDED_LATER = ("image_sizes",)
+ADDED_LATER = ("image_sizes", "start_from", "unfreeze")
 
 
 class Learner:
@@ -33,7 +33,7 @@ class Learner:
     def __init__(
         self, experiment: Experiment, method: str, seed: int, classes: int, device: torch.device
     ) -> None:
-        self.training, self.device = experiment.training, device
+        self.training, self.device = experiment.training_of(method), device
         torch.manual_seed(seed)
         backbone = load("models", experiment.model.name)(**experiment.model.arguments)
         name, arguments = split_method(method)
@@ -41,6 +41,7 @@ class Learner:
             backbone.width, classes, self.training.dims, self.training.weights, **arguments
         ).to(device)
         self.backbone = backbone.to(device, memory_format=torch.channels_last)
+        _freeze(self.backbone, self.training.unfreeze)
         self.optimizer = _optimizer([self.backbone, self.head], self.training)
         self.precision = choose_precision(self.training.precision, device)
 
@@ -67,6 +68,18 @@ class Learner:
         right = torch.stack([each.argmax(dim=1) == labels for each in logits]).sum(dim=1)  # (M,)
         return losses.detach(), right
 
+    def train_mode(self) -> None:
+        """Let batch norms learn, but those of frozen modules."""
+        self.backbone.train()
+        for module in self.backbone.modules():
+            own = list(module.parameters(recurse=False))
+            if own and not any(parameter.requires_grad for parameter in own):
+                module.eval()
+
+    def start_from(self, path: Path) -> None:
+        """Take over the backbone of a trained model."""
+        self.backbone.load_state_dict(checkpoint.load(path, self.device)["backbone"])
+
     def state(self) -> dict[str, Any]:
         """All that a checkpoint keeps of the learner."""
         return {
@@ -86,12 +99,14 @@ class Learner:
 
 def training_inputs(experiment: Experiment, fingerprint: str, method: str, seed: int) -> str:
     """Hash all that a trained model depends on."""
-    table = experiment.model_dump()
-    training = {key: value for key, value in table["training"].items() if key != "methods"}
+    table = experiment.model_dump(include={"dataset", "model"})
+    training = experiment.training_of(method).model_dump(exclude={"methods", "variants"})
     for key in ADDED_LATER:  # at its default it changes nothing, and older trainings stay valid
         if training[key] == Training.model_fields[key].default:
             del training[key]
-    return digest([table["dataset"], table["model"], training, fingerprint, method, seed])
+    base, start = split_variant(method)[0], training.get("start_from")
+    first = [training_inputs(experiment, fingerprint, start, seed)] if start else []
+    return digest([table["dataset"], table["model"], training, fingerprint, base, seed, *first])
 
 
 def train(
@@ -101,12 +116,22 @@ def train(
     seed: int,
     folder: Path,
     device: torch.device,
+    start: Path | None = None,
 ) -> None:
     """Train one method, going on from the last whole epoch if there is a checkpoint.
 
     Writes `checkpoint.pt` and `losses.csv` (epoch, learning rate, and the loss and training
     accuracy at each dim) after every epoch. On the same machine with the same threads, an
     interrupted training ends with the same weights as one that was not.
+
+    Args:
+        experiment: How.
+        dataset: On what.
+        method: What.
+        seed: Of the weights, the order and the augmentation.
+        folder: Where the files go.
+        device: Where to compute.
+        start: A checkpoint whose backbone to begin with.
 
     Raises:
         UserError: The checkpoint there is not one.
@@ -123,7 +148,9 @@ def train(
             epoch, rows = state["epoch"], state["losses"]
         else:
             log.warning("%s: was trained with other settings; it is trained anew", path)
-    total = experiment.training.epochs
+    if start is not None and not epoch:
+        learner.start_from(start)
+    total = learner.training.epochs
     images = len(dataset.train.labels)
     with task(f"train {method} seed {seed}", (total - epoch) * images, "images") as work:
         for current in range(epoch, total):
@@ -153,7 +180,7 @@ def _train_epoch(
     training, dims = learner.training, learner.head.dims
     batch_size = min(training.batch_size, len(dataset.train.labels))
     per_epoch = len(dataset.train.labels) // batch_size
-    learner.backbone.train()
+    learner.train_mode()
     totals = torch.zeros(2, len(dims), device=learner.device)  # loss, right answers
     size = image_size(epoch, training.image_sizes)
     batches = training_batches(dataset.train, batch_size, seed, epoch, size)
@@ -178,7 +205,7 @@ def _train_epoch(
 
 
 def _step(
-    learner: Learner, dataset: Dataset, batch: tuple[ByteArray, IntArray], rate: float
+    learner: Learner, dataset: Dataset, batch: tuple[InputArray, IntArray], rate: float
 ) -> Tensor:
     images = to_input(batch[0], dataset, learner.device)
     labels = torch.from_numpy(batch[1]).to(learner.device)
@@ -193,6 +220,14 @@ def _check_finite(losses: Tensor, dims: Iterable[int], step: int) -> float:
                 "training.learning_rate"
             )
     return float(losses.mean())
+
+
+def _freeze(backbone: nn.Module, unfreeze: Sequence[str] | None) -> None:
+    """Fix every parameter that is not in one of the named modules; None leaves all free."""
+    if unfreeze is None:
+        return
+    for name, parameter in backbone.named_parameters():
+        parameter.requires_grad = any(name.startswith(f"{module}.") for module in unfreeze)
 
 
 def _optimizer(modules: Iterable[nn.Module], training: Training) -> torch.optim.Optimizer:
