@@ -123,6 +123,7 @@ class Experiment(Strict):
     """One experiment, checked: names, arguments, dims and lengths fit together."""
 
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    seeds_of: dict[str, list[int]] = {}  # methods that are trained with some of the seeds only
     dataset: Plugin
     model: Plugin
     training: Training = Training()
@@ -133,6 +134,16 @@ class Experiment(Strict):
     def width(self) -> int:
         """D, the width of the model."""
         return model_width(self.model)
+
+    @property
+    def trainings(self) -> list[tuple[str, int]]:
+        """List each method with each of its seeds, in order."""
+        return [
+            (method, seed)
+            for seed in self.seeds
+            for method in self.training.methods
+            if seed in self.seeds_of.get(method, self.seeds)
+        ]
 
     def training_of(self, method: str) -> Training:
         """Give the training of one method, which a variant changes some keys of.
@@ -177,6 +188,12 @@ class Experiment(Strict):
             funnel.check(evaluation.dims)
         update = {"training": training, "evaluation": evaluation, "search": search}
         experiment = self.model_copy(update=update)
+        for method, seeds in self.seeds_of.items():
+            if method not in training.methods or not set(seeds) <= set(self.seeds):
+                raise UserError(
+                    f"seeds_of.{method}: expected one of the methods {', '.join(training.methods)} "
+                    f"and some of the seeds {self.seeds}, got {seeds}"
+                )
         for method in training.methods:
             check_method(method, self.width)
             experiment._check_training(method)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mrlbench.errors import UserError
-from mrlbench.files import replacing
+from mrlbench.files import locked, replacing
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,13 @@ def merge(
         The new rows as a table.
     """
     new = to_frame(rows)
-    table = pd.concat([_without(path, instead_of), new], ignore_index=True)
-    chosen = table["task"] == "adaptive-pipeline"
-    keys = table[KEY].assign(effort=table["effort"].mask(chosen.fillna(False)))
-    table = table[~keys.duplicated(keep="last")].sort_values(KEY, kind="stable")
-    with replacing(path) as beside:
-        table.to_csv(beside, index=False, float_format="%.8g")
+    with locked(path.parent):
+        table = pd.concat([_without(path, instead_of), new], ignore_index=True)
+        chosen = table["task"] == "adaptive-pipeline"
+        keys = table[KEY].assign(effort=table["effort"].mask(chosen.fillna(False)))
+        table = table[~keys.duplicated(keep="last")].sort_values(KEY, kind="stable")
+        with replacing(path) as beside:
+            table.to_csv(beside, index=False, float_format="%.8g")
     return new
 
 

@@ -13,7 +13,7 @@ from mrlbench import experiment_file
 from mrlbench.costs.machine import describe_machine
 from mrlbench.errors import UserError
 from mrlbench.experiment import Experiment
-from mrlbench.files import check_writable, digest, write_json, write_text
+from mrlbench.files import check_writable, digest, locked, write_json, write_text
 
 RESULTS = Path("results")
 
@@ -54,6 +54,10 @@ class Output:
 
     def note(self, **entries: Any) -> None:  # noqa: ANN401 (JSON)
         """Add entries to the manifest, with the machine as it is now."""
+        with locked(self.folder):
+            self._note(entries)
+
+    def _note(self, entries: dict[str, Any]) -> None:
         manifest = self.manifest() | {"run": self.name, "machine": describe_machine()} | entries
         write_json(self.folder / "manifest.json", manifest)
 
@@ -67,8 +71,7 @@ class Output:
         """Time a stage and note it, with more entries, when its body ends without an error."""
         started, worked = time.perf_counter(), time.process_time()
         yield
-        stages = self.manifest().get("stages", {})
-        stages[stage] = {
+        done = {
             "inputs": digest(inputs),
             **entries,
             "seconds": round(time.perf_counter() - started, 1),
@@ -76,7 +79,8 @@ class Output:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **{key: describe_machine()[key] for key in ("cpu", "gpu", "threads", "commit")},
         }
-        self.note(stages=stages)
+        with locked(self.folder):  # another command may be at work on another stage
+            self._note({"stages": self.manifest().get("stages", {}) | {stage: done}})
 
 
 @dataclass(frozen=True)

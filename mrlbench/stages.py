@@ -56,9 +56,8 @@ class Workshop:
 
     @property
     def pairs(self) -> list[tuple[str, int]]:
-        """Each method with each seed."""
-        experiment = self.run.experiment
-        return [(m, seed) for seed in experiment.seeds for m in experiment.training.methods]
+        """Each method with each of its seeds."""
+        return self.run.experiment.trainings
 
     def only(self, methods: Sequence[str], seeds: Sequence[int]) -> "Workshop":
         """Narrow the run to some methods and seeds; empty keeps all.

@@ -49,6 +49,15 @@ def test_a_fine_tuning_depends_on_what_it_starts_from(small):
     assert training_inputs(start, "", "mrl@fc", 0) != training_inputs(other, "", "mrl@fc", 0)
 
 
+def test_some_methods_can_have_fewer_seeds(small):
+    experiment = small_experiment(
+        small, "seeds=[0, 2]", "seeds_of={mrl-e=[0]}", "training.methods=['mrl', 'mrl-e']"
+    )
+    assert experiment.trainings == [("mrl", 0), ("mrl-e", 0), ("mrl", 2)]
+    with pytest.raises(UserError, match="seeds_of.mrl-e"):
+        small_experiment(small, "seeds_of={mrl-e=[3]}")
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
