@@ -21,6 +21,7 @@ from mrlbench.errors import UserError
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.training_cost import training_cost
 from mrlbench.experiment import split_method, split_variant
+from mrlbench.files import digest
 from mrlbench.measurements import Row
 from mrlbench.plugins import check_arguments, load
 from mrlbench.protocols import Dataset
@@ -83,9 +84,19 @@ class Workshop:
         run = self.run
         inputs = training_inputs(run.experiment, self.dataset.fingerprint, method, seed)
         stage, folder = f"train {method} seed-{seed}", run.model(method, seed)
-        if run.is_done(stage, inputs) and (folder / checkpoint.NAME).is_file():
+        imported = self._imported(method, seed)
+        there = (folder / checkpoint.NAME).is_file()
+        if there and run.is_done(stage, _with_import(inputs, imported)):
             log.info("%s: done before", stage)
             return
+        if there and imported:
+            raise UserError(
+                f"{folder}: expected the experiment that the checkpoint was imported for, got "
+                "another: import it again elsewhere, or delete the folder to train anew"
+            )
+        if imported:  # its file was deleted: from here on the model is trained, even if interrupted
+            stages = run.manifest()["stages"]
+            run.note(stages={key: value for key, value in stages.items() if key != stage})
         start = self._start(method, seed)
         with run.stage(stage, inputs):
             train(run.experiment, self.dataset, method, seed, folder, self.device, start)
@@ -133,7 +144,20 @@ class Workshop:
         """Hash all that a model and its embeddings depend on."""
         known = self.run.manifest().get("data", {}).get(self.run.experiment.dataset.name)
         fingerprint = known or self.dataset.fingerprint
-        return training_inputs(self.run.experiment, fingerprint, method, seed)
+        inputs = training_inputs(self.run.experiment, fingerprint, method, seed)
+        return _with_import(inputs, self._imported(method, seed))
+
+    def imported_inputs(self, method: str, seed: int, sha256: str) -> str:
+        """Hash what an imported model depends on: the file too."""
+        fingerprint = self.dataset.fingerprint
+        inputs = training_inputs(self.run.experiment, fingerprint, method, seed)
+        return _with_import(inputs, sha256)
+
+    def _imported(self, method: str, seed: int) -> str:
+        """Look up the SHA-256 of the file that a model was imported from; empty if trained here."""
+        stages = self.run.manifest().get("stages", {})
+        sha256: str = stages.get(f"train {method} seed-{seed}", {}).get("imported_sha256", "")
+        return sha256
 
     def sources(
         self, dims: Sequence[int] = (), baselines: Sequence[str] | None = None
@@ -264,6 +288,10 @@ def _open_folder(folder: Path, dims: Sequence[int]) -> tuple[Embeddings, Sequenc
     if trained is not None and not all(isinstance(dim, int) for dim in trained):
         raise UserError(f"{folder}/meta.json: expected trained_dims as numbers, got {trained!r}")
     return embeddings, dims or trained or default_dims(embeddings.width)
+
+
+def _with_import(inputs: str, sha256: str) -> str:
+    return digest([inputs, sha256]) if sha256 else inputs
 
 
 def _check_known(what: str, wanted: Sequence[Any], known: Sequence[Any]) -> None:

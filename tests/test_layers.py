@@ -36,6 +36,7 @@ LAYERS = [
     {"training", "embedding", "search"},
     {"evaluation"},
     {"session", "stages"},
+    {"authors"},
     {"reports"},
     {"reproduce"},
     {"cli", "__main__"},

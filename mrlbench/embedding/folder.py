@@ -65,15 +65,15 @@ def open_embeddings(folder: Path, made_from: str = "") -> Embeddings:
     """
     if not folder.is_dir():
         raise UserError(f"expected a folder of embeddings, got nothing at {folder}")
-    database, queries = (_open(folder / f"{name}.npy") for name in ("database", "queries"))
+    database, queries = (open_vectors(folder / f"{name}.npy") for name in ("database", "queries"))
     if database.shape[1] != queries.shape[1]:
         raise UserError(
             f"{folder}: expected database and queries of the same width, "
             f"got {database.shape[1]} and {queries.shape[1]}"
         )
     if not made_from:
-        _check_rows(folder / "database.npy", database)
-        _check_rows(folder / "queries.npy", queries)
+        check_rows(folder / "database.npy", database)
+        check_rows(folder / "queries.npy", queries)
     relevance = _open_relevance(folder, len(database), len(queries))
     return Embeddings(folder, database, queries, relevance, _open_meta(folder), made_from)
 
@@ -127,8 +127,12 @@ def _check_logits(path: Path, name: str, logits: NDArray[Any], labels: NDArray[A
         )
 
 
-def _open(path: Path) -> AnyFloatArray:
-    """Memory-map one file of vectors."""
+def open_vectors(path: Path) -> AnyFloatArray:
+    """Memory-map one file of vectors, (rows, width).
+
+    Raises:
+        UserError: Not there, cut off, or something else than floats of that shape.
+    """
     if not path.is_file():
         raise UserError(f"expected vectors in {path}, got no such file")
     try:
@@ -147,8 +151,12 @@ def _open(path: Path) -> AnyFloatArray:
     return vectors
 
 
-def _check_rows(path: Path, vectors: AnyFloatArray) -> None:
-    """Refuse rows that have no direction, by number."""
+def check_rows(path: Path, vectors: AnyFloatArray) -> None:
+    """Refuse rows that have no direction: NaN, infinite and all-zero ones.
+
+    Raises:
+        UserError: The first such row by number.
+    """
     size = max(1, BLOCK_BYTES // (vectors.shape[1] * vectors.itemsize))
     for rows in blocks(len(vectors), size):
         # the largest magnitude says it all: NaN and infinity spread to it, and it is 0 for zeros

@@ -1,0 +1,1 @@
+"""The files that the paper's authors released: checkpoints, arrays, neighbours; one file each."""
