@@ -20,7 +20,7 @@ from mrlbench.evaluation.source import Source
 from mrlbench.experiment import Evaluation
 from mrlbench.files import replacing
 from mrlbench.measurements import Row
-from mrlbench.progress import Task, task
+from mrlbench.progress import task
 from mrlbench.search.adaptive import Schedule
 
 log = logging.getLogger(__name__)
