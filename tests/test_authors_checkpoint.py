@@ -1,5 +1,4 @@
-"""Released checkpoints: files of those formats, imported, give the logits of a plain torchvision
-network with the same weights and heads computed as the paper says."""
+"""Released checkpoints: files of those formats, imported, give the logits of the saved network."""
 
 import hashlib
 import inspect
@@ -56,7 +55,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def network():
-    """torchvision's bottleneck network, its batch norms as if it had been trained."""
+    """Torchvision's bottleneck network, its batch norms as if it had been trained."""
     torch.manual_seed(3)
     net = ResNet(Bottleneck, [1, 1, 1, 1], num_classes=C, width_per_group=4)
     for module in net.modules():
@@ -239,7 +238,9 @@ def test_the_run_goes_on_from_there_and_the_manifest_says_where_it_came_from(
     status, out, err = mrlbench("train", run / "experiment.toml", "--run", run, "-q")
     assert status == 0, err
     assert "train mrl seed-0: done before" in caplog.messages
-    state = checkpoint.load(run / "models" / "mrl" / "seed-0" / checkpoint.NAME, torch.device("cpu"))
+    state = checkpoint.load(
+        run / "models" / "mrl" / "seed-0" / checkpoint.NAME, torch.device("cpu")
+    )
     assert (state["epoch"], state["losses"]) == (2, [])
 
 
@@ -354,7 +355,7 @@ def test_shapes_and_keys_that_do_not_fit(refused, network):
 def test_files_that_are_no_checkpoint(refused, mrlbench, experiment, network, tmp_path):
     assert "expected a state_dict, or one under" in refused({"epoch": 3})
     assert "expected a state_dict, or one under" in refused([torch.ones(2)])
-    assert "more than tensors?" in refused({"conv1.weight": np.random.RandomState})  # noqa: NPY002
+    assert "more than tensors?" in refused({"conv1.weight": np.random.RandomState})
     path = tmp_path / "cut.pt"
     torch.save(state_of(network, "mrl"), path)
     path.write_bytes(path.read_bytes()[:100_000])

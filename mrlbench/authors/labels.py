@@ -46,6 +46,8 @@ def read_labels(path: Path, rows: int) -> NDArray[Any]:
         labels: NDArray[Any] = np.load(path)
     except (ValueError, OSError, EOFError) as error:
         raise UserError(f"expected a .npy file in {path}: {error}") from error
+    if not isinstance(labels, np.ndarray):
+        raise UserError(f"expected one array in {path}, got an archive of several")
     if labels.shape not in ((rows,), (rows, 1)):
         raise UserError(
             f"{path}: expected {rows} labels, one for each vector, got shape {labels.shape}"

@@ -97,7 +97,6 @@ def import_neighbors(
     """Measure neighbours that somebody else found: the metrics by our definitions."""
     progress.quiet = quiet
     from mrlbench.authors.neighbors import measure_files, read_name
-    from mrlbench.experiment import Evaluation
     from mrlbench.files import check_writable
     from mrlbench.reports.tables import metrics_table
     from mrlbench.runs import Output
@@ -107,7 +106,7 @@ def import_neighbors(
     lists = [read_name(path, dim) for path in files]
     check_writable(out)
     source = folder_source(embeddings, Output(out), [], [], choose_device("cpu"))
-    ks = options.integers("--k", k) or Evaluation().k
+    ks = options.integers("--k", k)
     for csv in measure_files(source, lists, ks, force):
         if not quiet:
             typer.echo(metrics_table(csv, ["map@10", "precision@10", "recall@100", "top1"]))
