@@ -66,6 +66,12 @@ class Output:
         done = self.manifest().get("stages", {}).get(stage)
         return bool(done) and done["inputs"] == digest(inputs)
 
+    def forget(self, stage: str) -> None:
+        """Drop what was noted of a stage."""
+        with locked(self.folder):
+            stages = self.manifest().get("stages", {})
+            self._note({"stages": {key: each for key, each in stages.items() if key != stage}})
+
     @contextmanager
     def stage(self, stage: str, inputs: Any, **entries: str) -> Iterator[None]:  # noqa: ANN401
         """Time a stage and note it, with more entries, when its body ends without an error."""

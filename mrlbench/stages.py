@@ -95,8 +95,7 @@ class Workshop:
                 "another: import it again elsewhere, or delete the folder to train anew"
             )
         if imported:  # its file was deleted: from here on the model is trained, even if interrupted
-            stages = run.manifest()["stages"]
-            run.note(stages={key: value for key, value in stages.items() if key != stage})
+            run.forget(stage)
         start = self._start(method, seed)
         with run.stage(stage, inputs):
             train(run.experiment, self.dataset, method, seed, folder, self.device, start)

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch.nn import functional
 from torchvision.models.resnet import Bottleneck, ResNet
 from torchvision.transforms.functional import normalize
 
+from mrlbench import experiment_file
 from mrlbench.embedding.folder import open_logits
 from mrlbench.models.resnet import resnet
 from mrlbench.plugins import load
@@ -255,6 +257,19 @@ def test_an_imported_model_is_never_trained_over(take, mrlbench, network):
     assert (run / "models" / "mrl" / "seed-0" / checkpoint.NAME).read_bytes() == before
 
 
+def test_a_deleted_import_is_trained_anew_and_the_manifest_says_so(take, mrlbench, network):
+    status, _, err, run = take(state_of(network, "fixed-8"))
+    assert status == 0, err
+    shutil.rmtree(run / "models")
+    status, _, err = mrlbench("train", run / "experiment.toml", "--run", run, "-q")
+    assert status == 0, err
+    entry = json.loads((run / "manifest.json").read_text())["stages"]["train fixed-8 seed-0"]
+    assert "imported" not in entry
+    assert (run / "models" / "fixed-8" / "seed-0" / "losses.csv").is_file()
+    status, _, err = mrlbench("embed", run, "-q")
+    assert status == 0, err
+
+
 def test_several_models_in_one_run_and_another_file_for_the_same_place(
     take, mrlbench, network, data, caplog
 ):
@@ -272,6 +287,8 @@ def test_several_models_in_one_run_and_another_file_for_the_same_place(
     assert "expected no model yet in" in err
     status, _, err, _ = take(other, "--set", "training.dims=[8, 64, 2048]", "--seed", "1")
     assert status == 0, err
+    experiment = experiment_file.read(run / "experiment.toml")
+    assert experiment.trainings == [("mrl", 0), ("fixed-8", 0), ("mrl", 1)]
     status, _, err, _ = take(other, "--set", "training.epochs=9", "--seed", "2")
     assert status == 2
     assert "expected a run of the same experiment" in err

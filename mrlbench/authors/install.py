@@ -27,7 +27,7 @@ def plan_run(folder: Path, experiment: Experiment, method: str, seed: int) -> Ru
     """
     check_method(method, experiment.width)
     path = folder / "experiment.toml"
-    methods, seeds = [method], [seed]
+    pairs = [(method, seed)]
     if path.is_file():
         earlier = experiment_file.read(path)
         if _settings(earlier) != _settings(experiment):
@@ -35,11 +35,15 @@ def plan_run(folder: Path, experiment: Experiment, method: str, seed: int) -> Ru
                 f"{folder}: expected a run of the same experiment, got one with other settings: "
                 "leave EXPERIMENT and --set out, or choose another --run"
             )
-        methods = list(dict.fromkeys([*earlier.training.methods, method]))
-        seeds = list(dict.fromkeys([*earlier.seeds, seed]))
-    training = experiment.training.model_copy(update={"methods": methods})
-    joined = experiment.model_copy(update={"training": training, "seeds": seeds})
-    return Run(folder, joined)
+        pairs = [*earlier.trainings, *pairs]
+    methods, seeds = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
+    own = {name: [each for each in seeds if (name, each) in pairs] for name in methods}
+    update: dict[str, object] = {
+        "training": experiment.training.model_copy(update={"methods": methods}),
+        "seeds": seeds,
+        "seeds_of": {name: some for name, some in own.items() if some != seeds},
+    }
+    return Run(folder, experiment.model_copy(update=update).resolved())
 
 
 def install(workshop: Workshop, released: Released, method: str, seed: int) -> Path:
@@ -81,4 +85,4 @@ def install(workshop: Workshop, released: Released, method: str, seed: int) -> P
 
 def _settings(experiment: Experiment) -> dict[str, object]:
     """Give all but which methods and seeds are run."""
-    return experiment.model_dump(exclude={"seeds": True, "training": {"methods"}})
+    return experiment.model_dump(exclude={"seeds": True, "seeds_of": True, "training": {"methods"}})
