@@ -74,12 +74,17 @@ def install(workshop: Workshop, released: Released, method: str, seed: int) -> P
             "--run"
         )
     epochs = run.experiment.training_of(method).epochs
-    state = learner.state() | {"inputs": inputs, "epoch": epochs, "losses": []}
+    finished = {
+        "inputs": inputs,
+        "epoch": epochs,
+        "losses": [],
+        "precision": "float32",
+    }  # as stored
     runs.create(run.experiment, run.folder)
     run.note(data={run.experiment.dataset.name: dataset.fingerprint})
     entries = {"imported": released.path.name, "imported_sha256": released.sha256}
     with run.stage(f"train {method} seed-{seed}", inputs, **entries):
-        checkpoint.save(folder / checkpoint.NAME, state | {"precision": "float32"})
+        checkpoint.save(folder / checkpoint.NAME, learner.state() | finished)
     return folder
 
 
