@@ -39,7 +39,7 @@ def measure(refused, folder, tmp_path):
     ("override", "message"),
     [
         ("training.epoch=3", "training.epoch: unknown key; expected one of methods, dims"),
-        ("trainin.epochs=3", "trainin: unknown key; expected one of seeds, dataset"),
+        ("trainin.epochs=3", "trainin: unknown key; expected one of seeds, seeds_of, dataset"),
         ("training.epochs=many", "training.epochs: Input should be a valid integer, got 'many'"),
         ("training.epochs=0", "training.epochs: Input should be greater than or equal to 1, got 0"),
         ("training.dims=[8, 16, 1024]", "training.dims: expected dims from 1 to 512, got 1024"),

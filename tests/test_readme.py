@@ -38,7 +38,7 @@ def test_every_room_of_the_tree_is_there_and_named():
     tree = README.partition("## The tree")[2].partition("Imports point")[0]
     named = set(re.findall(r"(\w+)(?:/|\.py)", tree))
     rooms = {path.stem for path in (ROOT / "mrlbench").iterdir() if not path.name.startswith("_")}
-    small = {"errors", "files", "progress", "intervals", "splits", "threads"}  # helpers
+    small = {"errors", "files", "progress", "intervals", "splits", "threads", "memory"}  # helpers
     assert rooms - small <= named
     assert named <= rooms | {"experiments", "results", "tests", "mrlbench"}
 
