@@ -138,16 +138,13 @@ def analysis(task: str) -> Compare:
         rows = rows[rows["method"] == "mrl"].dropna(subset="dim")
         columns = ["queries", "variant", "reducer", "dim"]
         found = []
-        for cells in rows[columns].drop_duplicates().itertuples(index=False):
-            known = {
-                name: None if pd.isna(value) else value
-                for name, value in zip(columns, cells, strict=True)
-            }
-            mrl = Cells(task, "top1", "mrl", **{**known, "dim": int(cells.dim)})
-            fixed = replace(mrl, method=f"fixed-{cells.dim}")
+        for each in rows[columns].drop_duplicates().to_dict("records"):
+            known = {name: None if pd.isna(value) else value for name, value in each.items()}
+            mrl = Cells(task, "top1", "mrl", **{**known, "dim": int(each["dim"])})  # type: ignore[arg-type]
+            fixed = replace(mrl, method=f"fixed-{mrl.dim}")
             if len(fixed.of(table)):
-                named = [str(known[name]) for name in ("queries", "variant", "dim") if known[name]]
-                found.append(Comparison(", ".join(named), mrl, fixed))
+                named = (mrl.queries, mrl.variant, mrl.dim)
+                found.append(Comparison(", ".join(str(name) for name in named if name), mrl, fixed))
         return found
 
     return compare
@@ -169,12 +166,13 @@ def oracle(table: pd.DataFrame) -> list[Comparison]:
 
 def training_step(table: pd.DataFrame) -> list[Comparison]:
     """Take how much longer a training step is with nested heads than with one."""
-    rows = table[(table["task"] == "training-cost") & (table["metric"] == "step_ratio")]
+    ratio = Cells("training-cost", "step_ratio", "mrl")
+    rows = ratio.of(table, "dim", "variant").dropna(subset="dim")
     return [
         Comparison(
-            str(row.variant).removeprefix("over="),
-            Cells("training-cost", "step_ratio", "mrl", int(row.dim), variant=row.variant),
+            str(variant).removeprefix("over="),
+            replace(ratio, dim=int(dim), variant=str(variant)),
             how="saving",
         )
-        for row in rows.dropna(subset="dim").itertuples()
+        for dim, variant in zip(rows["dim"], rows["variant"], strict=True)
     ]

@@ -92,12 +92,13 @@ class Evidence:
         The check refuses what an interrupted or an older measurement left behind.
         """
         found: dict[int, FloatArray] = {}
-        for row in cells.of(self.table).dropna(subset="seed").itertuples():
-            name = f"{_kind(cells)}-{cells.method}-seed-{row.seed}"
-            for file in (name, f"{name}-{row.queries}"):
+        rows = cells.of(self.table).dropna(subset="seed")
+        for seed, value in zip(rows["seed"].astype(int), rows["value"], strict=True):
+            name = f"{_kind(cells)}-{cells.method}-seed-{seed}"
+            for file in (name, f"{name}-{cells.queries}"):  # another query set has its own file
                 scores = _read(self.output.raw / f"{file}.npz", _keys(cells))
-                if scores is not None and abs(scores.mean(dtype=np.float64) - row.value) < SAME:
-                    found[int(row.seed)] = scores
+                if scores is not None and abs(scores.mean(dtype=np.float64) - value) < SAME:
+                    found[seed] = scores
         return found
 
     def _from_rows(self, comparison: Comparison, level: float) -> Point:

@@ -60,3 +60,16 @@ def curve(task: str, method: str, metric: str) -> pd.DataFrame:
         & table["published_as"].isin(["FF"] if method == "fixed" else [method.upper()])
     )
     return table.loc[chosen, ["dim", "fraction"]].sort_values("dim")
+
+
+def schedules_by_cost(dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give MRL's mAP@10 (`fraction`) and `mflops`: of exact search by dim, and of reranks at D."""
+    table = published()
+    table = table[(table["dataset"] == dataset) & (table["task"] == "adaptive-retrieval")]
+    keys = ["dim", "rerank_dims", "shortlist"]
+    cost = table[table["metric"] == "mflops"][[*keys, "value"]]
+    quality = table[table["metric"] == "map@10"][[*keys, "fraction"]]
+    joined = quality.merge(cost.rename(columns={"value": "mflops"}), on=keys).sort_values("dim")
+    single = joined["rerank_dims"] == joined["dim"].astype("string")
+    widest = joined["rerank_dims"] == str(joined["dim"].max())
+    return joined[single], joined[widest & ~single]

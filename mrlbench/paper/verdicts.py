@@ -98,7 +98,7 @@ class ClaimRow:
     Attributes:
         claim: Its name.
         statement: What the paper says.
-        item: Where in the paper.
+        item: Where in the paper, if its published values have it.
         scope: `claim`, or `point` for one number.
         at: Where the number was taken: a dim or a schedule; for `claim`, of the decisive one.
         goal: In `unit`.
@@ -194,3 +194,10 @@ def write(judgements: Sequence[Judgement], folder: Path) -> Path:
     with replacing(folder / NAME) as beside:
         table.to_csv(beside, index=False, float_format="%.6g")
     return folder / NAME
+
+
+def write_claims(output: Output) -> list[Judgement]:
+    """Judge a run and write its `claims.csv`."""
+    judgements = judge_run(output)
+    write(judgements, output.folder)
+    return judgements
