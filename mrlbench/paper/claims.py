@@ -30,6 +30,7 @@ class Claim:
         unit: `points`, `times` or `%`.
         command: Makes the missing rows; `{run}` is the run folder.
         published: Data set and backbone of the published values.
+        paired: Whether `command --force` keeps the raw scores that a paired interval needs.
         note: What a reader should know.
     """
 
@@ -44,6 +45,7 @@ class Claim:
     quantifier: Literal["every", "some"] = "every"
     unit: Literal["points", "times", "%"] = "points"
     published: tuple[str, str] = (IMAGENET, RESNET)
+    paired: bool = False
     note: str = ""
 
     @property
@@ -129,6 +131,7 @@ CLAIMS = (
         schedules.adaptive(128),
         ADAPTIVE,
         tolerance=AS_ACCURATE_SEARCH,
+        paired=True,
     ),
     Claim(
         "adaptive-flops",
@@ -160,6 +163,7 @@ CLAIMS = (
         schedules.adaptive(32),
         ADAPTIVE,
         tolerance=AS_ACCURATE_SEARCH,
+        paired=True,
         published=(IMAGENET_4K, RESNET),
     ),
     Claim(
@@ -194,6 +198,7 @@ CLAIMS = (
         ADAPTIVE,
         tolerance=0.1,
         tolerance_from="paper",
+        paired=True,
     ),
     Claim(
         "cascade",

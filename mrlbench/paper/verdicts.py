@@ -10,7 +10,7 @@ import pandas as pd
 from mrlbench.files import replacing
 from mrlbench.paper.cells import Point, published_points
 from mrlbench.paper.claims import CLAIMS, Claim
-from mrlbench.paper.evidence import Evidence
+from mrlbench.paper.evidence import UNPAIRED, Evidence
 from mrlbench.paper.published import published
 from mrlbench.runs import Output
 
@@ -39,7 +39,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim with what the published values and a run say about it."""
+    """A claim with what the published values and a run say about it.
+
+    Attributes:
+        claim: The claim.
+        published: By the published values.
+        ours: By the run.
+        command: Makes the rows that are missing, or paired scores where the verdict lacks them.
+    """
 
     claim: Claim
     published: Finding
@@ -52,10 +59,18 @@ def judge_run(output: Output, claims: Sequence[Claim] = CLAIMS) -> list[Judgemen
     evidence = Evidence(output)
     judged = []
     for claim in claims:
-        ours = evidence.points(claim.compare(evidence.table))
-        command = claim.command.format(run=output.folder) if not ours else ""
-        judged.append(Judgement(claim, judge_published(claim), find(claim, ours), command))
+        ours = find(claim, evidence.points(claim.compare(evidence.table)))
+        command = _missing(claim, ours).format(run=output.folder)
+        judged.append(Judgement(claim, judge_published(claim), ours, command))
     return judged
+
+
+def _missing(claim: Claim, ours: Finding) -> str:
+    """Name the command that would tell more, if there is one: `{run}` is the run folder."""
+    if ours.decisive is None:
+        return claim.command
+    undecided = ours.verdict == OPEN and ours.decisive.basis == UNPAIRED
+    return f"{claim.command} --force" if undecided and claim.paired else ""
 
 
 def judge_published(claim: Claim) -> Finding:
@@ -117,7 +132,7 @@ class ClaimRow:
         n: Queries.
         seeds: Trainings.
         verdict: Of this run.
-        command: Makes what is missing, if it was not run.
+        command: Makes what is missing: the rows, or scores to pair.
         note: What a reader should know.
     """
 

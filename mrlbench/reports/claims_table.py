@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mrlbench.paper.cells import Point
 from mrlbench.paper.claims import Claim
-from mrlbench.paper.verdicts import FAILS, HOLDS, NOT_RUN, Finding, Judgement
+from mrlbench.paper.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, Finding, Judgement
 
 WIDTH = 120
 COLOURS = {HOLDS: "green", FAILS: "red"}
@@ -24,7 +24,7 @@ READING = (
 def claims_table(judgements: Sequence[Judgement], colour: bool = False) -> str:
     """Show what the published values and a run say about each claim, 120 columns wide.
 
-    Claims that were not run are listed below the table, by the command that makes their rows.
+    What is missing is listed below the table, by the command that makes it.
     """
     table = Table(box=SIMPLE, show_lines=True, width=WIDTH, pad_edge=False)
     table.add_column("the paper's claim", ratio=9)
@@ -44,16 +44,20 @@ def claims_table(judgements: Sequence[Judgement], colour: bool = False) -> str:
     with console.capture() as captured:
         console.print(table)
         console.print(Text(READING))
-    return "\n".join([captured.get().rstrip(), *_not_run(judgements)])
+    return "\n".join([captured.get().rstrip(), *_missing(judgements)])
 
 
-def _not_run(judgements: Sequence[Judgement]) -> list[str]:
+def _missing(judgements: Sequence[Judgement]) -> list[str]:
     """List the commands that make what is missing, each with its claims."""
-    missing = [each for each in judgements if each.ours.verdict == NOT_RUN]
-    lines = ["", "not run; the rows are made by"] if missing else []
-    for command, group in groupby(sorted(missing, key=_command), key=_command):
-        names = ", ".join(each.claim.name for each in group)
-        lines.append(f"  {command}\n      for {names}")
+    lines: list[str] = []
+    for title, verdict in (
+        ("not run; the rows are made by", NOT_RUN),
+        ("cannot be told from rows that are not paired; paired scores are kept by", OPEN),
+    ):
+        some = [each for each in judgements if each.ours.verdict == verdict and each.command]
+        lines += ["", title] if some else []
+        for command, group in groupby(sorted(some, key=_command), key=_command):
+            lines.append(f"  {command}\n      for {', '.join(each.claim.name for each in group)}")
     return lines
 
 
@@ -85,8 +89,12 @@ def _interval(claim: Claim, point: Point) -> str:
 
 
 def _number(claim: Claim, value: float) -> str:
-    """Write points and percent with their sign, factors with three digits."""
+    """Write points and percent with their sign, factors with three digits.
+
+    A value that two decimals would not tell from the bound has three.
+    """
     if claim.unit == "times":
         return f"{value:.3g}×"
-    sign = "" if round(value, 2) == 0 else "+"
-    return f"{value:{sign}.2f}{'%' if claim.unit == '%' else ''}"
+    close = value != claim.bound and round(value, 2) == round(claim.bound, 2)
+    sign, places = "" if value == 0 else "+", 3 if close else 2
+    return f"{value:{sign}.{places}f}{'%' if claim.unit == '%' else ''}"
