@@ -289,6 +289,23 @@ def test_robustness_is_compared_on_every_set_and_dim(tmp_path):
     assert points == pytest.approx(expected)
 
 
+def test_a_boost_is_looked_at_where_the_weight_was_raised(tmp_path):
+    for variant, label, counts in (
+        (None, "mrl", {8: 700, 16: 900}),
+        ("weights=8-boost", "mrl@weights=8-boost", {8: 740, 16: 880}),
+    ):
+        for dim, count in counts.items():
+            cells = row("classification", "mrl", dim, count / Q, variant=variant)
+            write(tmp_path, "classification", cells)
+        scores = {f"top1__dim{dim}": right(count) for dim, count in counts.items()}
+        save(tmp_path, f"classification-{label}-seed-0", **scores)
+    ours = judge(tmp_path, "8-boost").ours
+    (point,) = ours.points
+    assert (point.at, point.basis) == ("8", PAIRED)
+    assert point.value == pytest.approx(4)
+    assert ours.verdict == "holds"
+
+
 def test_dims_between_are_compared_with_the_trained_one_below(tmp_path):
     for dim, value, variant in ((8, 0.5, None), (16, 0.7, None), (12, 0.6, "interpolated")):
         write(tmp_path, "knn", row("knn", "mrl", dim, value, variant=variant))

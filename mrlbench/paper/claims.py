@@ -215,7 +215,7 @@ CLAIMS = (
         "Doubling the loss weight of the narrowest dim (8-boost) raises the accuracy there",
         "",
         compare.boost,
-        "mrlbench reproduce EXPERIMENT with rows of variant weights=8-boost",
+        "mrlbench reproduce frozen-head   (or another experiment with mrl@weights=8-boost)",
     ),
     Claim(
         "robustness",
@@ -257,7 +257,7 @@ CLAIMS = (
         "MRL predicts BERT's masked tokens as well as separate models at every dim",
         "Table 7",
         compare.among(MASKED_TEXT, compare.against_fixed("classification", "top1")),
-        "mrlbench reproduce an experiment with dataset masked-text",
+        "mrlbench reproduce EXPERIMENT   (one with the data set masked-text)",
         tolerance=AS_ACCURATE,
         published=(MASKED_TEXT[0], BERT),
     ),

@@ -94,9 +94,8 @@ class Evidence:
         found: dict[int, FloatArray] = {}
         rows = cells.of(self.table).dropna(subset="seed")
         for seed, value in zip(rows["seed"].astype(int), rows["value"], strict=True):
-            name = f"{_kind(cells)}-{cells.method}-seed-{seed}"
-            for file in (name, f"{name}-{cells.queries}"):  # another query set has its own file
-                scores = _read(self.output.raw / f"{file}.npz", _keys(cells))
+            for file in _files(cells, seed):
+                scores = _read(self.output.raw / file, _keys(cells))
                 if scores is not None and abs(scores.mean(dtype=np.float64) - value) < SAME:
                     found[seed] = scores
         return found
@@ -136,11 +135,16 @@ def _widening(level: float) -> float:
     return normal.inv_cdf((1 + level) / 2) / normal.inv_cdf((1 + LEVEL) / 2)
 
 
-def _kind(cells: Cells) -> str:
-    """Name the raw file's kind: 1-NN accuracy comes from the search that retrieval's scores do."""
-    if cells.task in ("knn", "retrieval"):
-        return f"scores-retrieval-{cells.reducer}"
-    return f"scores-{cells.task}"
+def _files(cells: Cells, seed: int) -> list[str]:
+    """Name the raw file; a trained variant and another query set have files of their own.
+
+    1-NN accuracy comes from the search that retrieval's scores do.
+    """
+    searched = cells.task in ("knn", "retrieval")
+    kind = f"scores-retrieval-{cells.reducer}" if searched else f"scores-{cells.task}"
+    usual = f"{kind}-{cells.method}-seed-{seed}"
+    variant = f"{kind}-{cells.method}@{cells.variant}-seed-{seed}"
+    return [f"{name}.npz" for name in (usual, variant, f"{usual}-{cells.queries}")]
 
 
 def _keys(cells: Cells) -> list[str]:
