@@ -8,6 +8,8 @@ import numpy as np
 from mrlbench.arrays import AnyFloatArray
 
 RESAMPLES = 1000
+PAIRED_RESAMPLES = 4000  # their intervals reach further into the tails
+FEWEST_SEEDS = 3
 RESAMPLES_AT_ONCE = 50  # (50, Q) of float64 is 20 MB for 50,000 queries
 
 
@@ -36,6 +38,41 @@ def mean_intervals(scores: AnyFloatArray, seed: int = 0) -> list[Interval]:
     return [Interval(*map(float, each)) for each in zip(means, low, high, strict=True)]
 
 
+def paired_intervals(
+    differences: AnyFloatArray, level: float = 0.95, seed: int = 0
+) -> list[Interval]:
+    """Bootstrap mean paired differences over queries, and over seeds where there are three.
+
+    The mean over seeds is bootstrapped over queries, each resample the same for every difference.
+    From three seeds on, they are drawn anew as well, after widening their spread around the mean
+    by √(S/(S-1)), without which so few draws would vary too little. Fewer seeds say nothing about
+    how trainings vary: then the interval is about the queries only.
+
+    Args:
+        differences: (S, Q, M), for each seed and query M differences.
+        level: Of the interval.
+        seed: Draws the resamples.
+
+    Returns:
+        M mean differences with percentile intervals.
+    """
+    exact = differences.astype(np.float64)
+    seeds, queries, count = exact.shape
+    mean = exact.mean(axis=0)  # (Q, M)
+    spread = exact.mean(axis=1) - mean.mean(axis=0)  # (S, M)
+    random = np.random.default_rng([seed, seeds])
+    resampled = np.empty((PAIRED_RESAMPLES, count))
+    for place, weights in enumerate(_weights(queries, seed, PAIRED_RESAMPLES)):
+        rows = slice(place * RESAMPLES_AT_ONCE, (place + 1) * RESAMPLES_AT_ONCE)
+        resampled[rows] = weights @ mean
+        if seeds >= FEWEST_SEEDS:
+            drawn = random.integers(0, seeds, (RESAMPLES_AT_ONCE, seeds))  # (R, S)
+            resampled[rows] += spread[drawn].mean(axis=1) * np.sqrt(seeds / (seeds - 1))
+    low, high = np.quantile(resampled, ((1 - level) / 2, (1 + level) / 2), axis=0)
+    means = mean.mean(axis=0)
+    return [Interval(*map(float, each)) for each in zip(means, low, high, strict=True)]
+
+
 def median_interval(samples: AnyFloatArray, seed: int = 0) -> Interval:
     """Bootstrap the median of repeated measurements, (R,)."""
     random = np.random.default_rng(seed)
@@ -44,10 +81,10 @@ def median_interval(samples: AnyFloatArray, seed: int = 0) -> Interval:
     return Interval(float(np.median(samples)), float(low), float(high))
 
 
-def _weights(queries: int, seed: int) -> Iterator[AnyFloatArray]:
+def _weights(queries: int, seed: int, resamples: int = RESAMPLES) -> Iterator[AnyFloatArray]:
     """Draw how much each query counts in each resample, (R, Q) in parts, rows summing to 1."""
     random = np.random.default_rng(seed)
-    for _ in range(RESAMPLES // RESAMPLES_AT_ONCE):
+    for _ in range(resamples // RESAMPLES_AT_ONCE):
         draws = random.integers(0, queries, (RESAMPLES_AT_ONCE, queries))
         draws += np.arange(RESAMPLES_AT_ONCE)[:, None] * queries
         counts = np.bincount(draws.ravel(), minlength=RESAMPLES_AT_ONCE * queries)

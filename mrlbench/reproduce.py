@@ -11,6 +11,7 @@ from mrlbench import measurements
 from mrlbench.costs.flops import multiply_adds
 from mrlbench.embedding.extract import is_written
 from mrlbench.experiment import Experiment
+from mrlbench.paper.verdicts import write_claims
 from mrlbench.plugins import load
 from mrlbench.reports.plots import draw_all
 from mrlbench.search.nested import check_k
@@ -22,6 +23,7 @@ from mrlbench.training import checkpoint
 TRAINING_SHARE, EMBEDDING_SHARE, SEARCH_SHARE = 0.35, 0.3, 0.5
 FORWARD_AND_BACKWARD = 3  # a training step costs about three forward passes
 PLOT_SECONDS = 8
+CLAIMS_SECONDS = 10
 GRAPH_SECONDS = 2.5e-7  # to build and search a graph, per row and dim, both of two libraries
 
 
@@ -73,7 +75,8 @@ def plan(workshop: Workshop, threads: int, force: bool = False) -> list[Step]:
         steps.append(Step(name, seconds, done, partial(session.measure, measure)))
     if "mrl" in run.experiment.training.methods:
         steps.append(_cost_step(workshop, estimate, force))
-    return [*steps, Step("plot", PLOT_SECONDS, False, partial(draw_all, run))]
+    steps.append(Step("plot", PLOT_SECONDS, False, partial(draw_all, run)))
+    return [*steps, Step("claims", CLAIMS_SECONDS, False, partial(write_claims, run))]
 
 
 def format_plan(steps: list[Step]) -> str:

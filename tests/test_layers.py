@@ -35,6 +35,7 @@ LAYERS = [
     {"runs"},
     {"training", "embedding", "search"},
     {"evaluation"},
+    {"paper"},
     {"session", "stages"},
     {"authors"},
     {"reports"},

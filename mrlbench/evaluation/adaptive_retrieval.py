@@ -1,13 +1,14 @@
 """Adaptive retrieval: the whole (Ds, Dr) grid, and the funnels, by quality and MFLOPs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mrlbench.arrays import IntArray, Neighbors
+from mrlbench.arrays import FloatArray, IntArray, Neighbors
 from mrlbench.errors import UserError
 from mrlbench.evaluation.retrieval import cost_row, recall_full
-from mrlbench.evaluation.scores import contained, mean_rows, metric_scores
+from mrlbench.evaluation.scores import contained, mean_rows, metric_scores, raw_key
 from mrlbench.evaluation.source import Source
 from mrlbench.experiment import Funnel
 from mrlbench.measurements import Row
@@ -41,18 +42,23 @@ def evaluate_adaptive_retrieval(
     searched = sorted({*source.dims, width})
     found = source.neighbors(searched, max(shortlist, min(K, rows_there)))
     rows: list[Row] = []
+    raw: dict[str, FloatArray] = {}
     for place, dim in enumerate(source.dims[:-1]):
         ids = found[dim].ids[:, :shortlist]
         rows += _ceiling(source, dim, ids, found[width])
         wider = source.dims[place + 1 :]
         results = rerank(source.embeddings.database, source.embeddings.queries, ids, wider)
         for rerank_dim, result in results.items():
-            rows += _rows(source, Schedule(dim, (rerank_dim,), (shortlist,)), result, found[width])
+            schedule = Schedule(dim, (rerank_dim,), (shortlist,))
+            new, scores = _judged(source, schedule, result, found[width])
+            rows, raw = rows + new, raw | scores
     # the longest first: its shortlist holds the others
     for schedule in sorted(
         schedules(source.dims, funnels, rows_there), key=lambda each: -each.lengths[0]
     ):
-        rows += _funnel(source, schedule, found[width])
+        new, scores = _funnel(source, schedule, found[width])
+        rows, raw = rows + new, raw | scores
+    source.save_raw("scores-adaptive-retrieval", raw)
     return rows
 
 
@@ -84,15 +90,20 @@ def _checked(funnel: Funnel, dims: Sequence[int], rows: int) -> Schedule:
     return Schedule(funnel.shortlist_dim, tuple(funnel.rerank_dims), tuple(funnel.lengths))
 
 
-def _funnel(source: Source, schedule: Schedule, full: Neighbors) -> list[Row]:
+def _funnel(
+    source: Source, schedule: Schedule, full: Neighbors
+) -> tuple[list[Row], dict[str, FloatArray]]:
     start, length = schedule.shortlist_dim, schedule.lengths[0]
     ids = source.neighbors([start], length)[start].ids
     embeddings = source.embeddings
     result = run_schedule(embeddings.database, embeddings.queries, ids, schedule)
-    return _rows(source, schedule, result, full)
+    return _judged(source, schedule, result, full)
 
 
-def _rows(source: Source, schedule: Schedule, result: Neighbors, full: Neighbors) -> list[Row]:
+def _judged(
+    source: Source, schedule: Schedule, result: Neighbors, full: Neighbors
+) -> tuple[list[Row], dict[str, FloatArray]]:
+    """Score a schedule's results: the rows, and the per-query scores by their raw key."""
     ladder, lengths = schedule.labels
     k = min(K, result.ids.shape[1])
     template = source.row(
@@ -109,7 +120,8 @@ def _rows(source: Source, schedule: Schedule, result: Neighbors, full: Neighbors
         scores = {metric: known[metric] for metric in (f"map@{k}", f"precision@{k}", "top1")}
     if schedule.rerank_dims[-1] == source.embeddings.width:
         scores |= recall_full(source, result, full, k)
-    return [*mean_rows(template, scores), cost_row(template, schedule)]
+    raw = {raw_key(replace(template, metric=metric)): each for metric, each in scores.items()}
+    return [*mean_rows(template, scores), cost_row(template, schedule)], raw
 
 
 def _ceiling(source: Source, dim: int, shortlist: IntArray, full: Neighbors) -> list[Row]:

@@ -79,6 +79,15 @@ def mean_rows(template: Row, scores: Mapping[str, FloatArray]) -> list[Row]:
     ]
 
 
+def raw_key(row: Row) -> str:
+    """Name the per-query scores behind a row in a file under `raw/`.
+
+    `map@10@dim16`, and for a schedule `map@10@dim16>2048@200`: its dims, then its lengths.
+    """
+    schedule = f">{row.rerank_dims}@{row.shortlist}" if row.rerank_dims else ""
+    return f"{row.metric}@dim{row.dim}{schedule}"
+
+
 def _k_of(metric: str) -> int | None:
     """Read the k of `map@10` or `top5`."""
     digits = re.search(r"(\d+)$", metric)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from mrlbench import measurements
 from mrlbench.files import replacing
+from mrlbench.reports.paper_curves import paper_costs, paper_curves
 from mrlbench.reports.style import (
     dim_axis,
     line,
@@ -55,6 +56,7 @@ def _by_dim(csv: str, metric: str, title: str, y: str) -> Callable[[Output], Fig
         figure, axes = new_figure(f"{title}\n{_subject(table)}", "dimensions", y)
         for (label, rows), look in zip(_series(table), looks(), strict=False):
             line(axes, rows["dim"], rows, label, look)
+        paper_curves(axes, csv, metric, table["dim"].unique().tolist())
         dim_axis(axes, sorted(table["dim"].unique()))
         axes.legend(fontsize=8, frameon=False)
         return figure
@@ -75,6 +77,7 @@ def _map_by_mflops(output: Output) -> Figure | None:
     for (label, rows), look in zip(_series(exact), looks(), strict=False):
         line(axes, rows["mflops"], rows, f"{label}, exact", look)
         colours[label] = look["color"]
+    paper_costs(axes, exact["dataset"].unique().tolist())
     adaptive = _adaptive(output)
     for method, rows in adaptive.groupby("method", sort=False):
         funnel = rows[rows["funnel"]]
