@@ -1,6 +1,8 @@
 """The experiment: everything that a run depends on, and what fits together in it."""
 
+import json
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -67,6 +69,11 @@ class Training(Strict):
     unfreeze: list[str] | None = None  # modules of the backbone that are trained; all if left out
     # What an ablation changes of this table: `mrl@<name>` is trained with those keys instead
     variants: dict[str, dict[str, Any]] = {}
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    # images that pass through the model together, with batch statistics of their own, before the
+    # step of a whole batch: the paper's two GPUs had 512 of 1024 each; 0: the batch
+    micro_batch: int = Field(default=0, ge=0)
+    models: str = ""  # a run that has trained these models; empty: this run trains its own
 
 
 class Funnel(Strict):
@@ -203,6 +210,11 @@ class Experiment(Strict):
         """Refuse a variant whose dims, start or modules do not fit."""
         training, where = self.training_of(method), f"method {method}"
         check_dims(f"{where}: dims", training.dims, self.width)
+        if training.micro_batch and training.batch_size % training.micro_batch:
+            raise UserError(
+                f"training.micro_batch: expected a part of batch_size {training.batch_size}, "
+                f"got {training.micro_batch}"
+            )
         if training.start_from and training.start_from not in self.training.methods:
             raise UserError(
                 f"{where}: start_from: expected one of {', '.join(self.training.methods)}, "
@@ -278,8 +290,14 @@ def model_modules(model: Plugin) -> set[str]:
 
 def model_width(model: Plugin) -> int:
     """Learn D from the model plug-in, without allocating its weights."""
+    return _width(model.name, json.dumps(model.arguments, sort_keys=True))
+
+
+@cache
+def _width(name: str, arguments: str) -> int:
+    """Make the model once: it is asked for D many times, and a large one takes half a second."""
     import torch
 
     with torch.device("meta"):
-        width: int = load("models", model.name)(**model.arguments).width
+        width: int = load("models", name)(**json.loads(arguments)).width
     return width

@@ -62,6 +62,9 @@ class Dataset:
         fingerprint: SHA-256 over the content, for the manifest.
         query_set: The name of the queries in the CSV files.
         wnids: The WordNet id of each class, where the classes have them.
+        database_classes: The classes of database and queries where they are others than those of
+            the training, as in ImageNet-4K: their labels count these, and the heads of the
+            training say nothing about them. Empty where they are the same.
     """
 
     train: Split
@@ -73,6 +76,34 @@ class Dataset:
     fingerprint: str
     query_set: str = "test"
     wnids: tuple[str, ...] = ()
+    database_classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large a data set is: all that the plan of an experiment needs to know of it.
+
+    A data-set plug-in that tells the sizes of the published data, in a module constant `SIZES`, can
+    be planned for where the data are not. An argument of the plug-in that changes the side is
+    called `size`.
+
+    Attributes:
+        train: Images to train on.
+        database: Rows of the database, N.
+        queries: Q.
+        classes: C, of the training.
+        shape: Of one image, (3, H, W); (D,) of a data set of vectors.
+        files: Whether images are decoded from files each time they are read.
+        same_classes: Whether the queries have the classes of the training.
+    """
+
+    train: int
+    database: int
+    queries: int
+    classes: int
+    shape: tuple[int, ...]
+    files: bool = False
+    same_classes: bool = True
 
 
 class Backbone(Protocol):

@@ -1,30 +1,20 @@
-"""All of an experiment, in order: the plan with its estimated times, and the doing."""
+"""All of an experiment, in order: the plan with its estimated costs, and the doing."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
 from mrlbench import measurements
-from mrlbench.costs.flops import multiply_adds
 from mrlbench.embedding.extract import is_written
-from mrlbench.experiment import Experiment
+from mrlbench.estimates import Cost, Estimate, published_sizes, sizes_of
 from mrlbench.paper.verdicts import write_claims
-from mrlbench.plugins import load
 from mrlbench.reports.plots import draw_all
 from mrlbench.search.nested import check_k
 from mrlbench.session import Session
 from mrlbench.stages import Workshop
 from mrlbench.training import checkpoint
 
-# Rough shares of the machine's matrix-product speed, from runs of this program on 2 cores
-TRAINING_SHARE, EMBEDDING_SHARE, SEARCH_SHARE = 0.35, 0.3, 0.5
-FORWARD_AND_BACKWARD = 3  # a training step costs about three forward passes
-PLOT_SECONDS = 8
-CLAIMS_SECONDS = 10
-GRAPH_SECONDS = 2.5e-7  # to build and search a graph, per row and dim, both of two libraries
+PLOT, CLAIMS = Cost(8), Cost(10)
 
 
 @dataclass(frozen=True)
@@ -33,59 +23,95 @@ class Step:
 
     Attributes:
         name: What it does.
-        seconds: How long it may take, a rough estimate.
+        cost: What it may take, a rough estimate.
         done: Whether it was done before with the same inputs.
         run: Does it.
     """
 
     name: str
-    seconds: float
+    cost: Cost
     done: bool
     run: Callable[[], object]
 
 
-def plan(workshop: Workshop, threads: int, force: bool = False) -> list[Step]:
+def plan(workshop: Workshop, threads: int, force: bool = False, dry: bool = False) -> list[Step]:
     """List the stages of a run with what each may cost; nothing is run yet.
+
+    Args:
+        workshop: The run with its data set.
+        threads: Of every library.
+        force: Do again what is done.
+        dry: Do with the published size of the data set where its plug-in tells it, so that a plan
+            needs no data.
 
     Raises:
         UserError: The data set has fewer rows than the experiment looks at.
     """
-    run, estimate = workshop.run, _Estimate(workshop)
-    evaluation, rows = run.experiment.evaluation, len(workshop.dataset.database.labels)
+    run, evaluation = workshop.run, workshop.run.experiment.evaluation
+    sizes = published_sizes(run.experiment.dataset) if dry else None
+    sizes = sizes or sizes_of(workshop.dataset)
+    begun = not dry or bool(run.manifest().get("data"))  # else nothing can be done
+    estimate = Estimate(run.experiment, sizes, workshop.device)
     for k in (
         *evaluation.k,
         evaluation.shortlist,
         *(each.lengths[0] for each in evaluation.funnels),
     ):
-        check_k(k, rows)
+        check_k(k, sizes.database)
     steps: list[Step] = []
     for method, seed in workshop.pairs:
-        inputs = workshop.inputs(method, seed)
-        name, trained = f"train {method} seed-{seed}", run.model(method, seed) / checkpoint.NAME
-        done = run.is_done(name, inputs) and trained.is_file()
-        train = partial(workshop.train_one, method, seed)
-        steps.append(Step(name, estimate.training(), done, train))
+        inputs = workshop.inputs(method, seed) if begun else ""
+        if not run.experiment.training.models:
+            steps.append(_training_step(workshop, estimate, method, seed, inputs))
         name, folder = f"embed {method} seed-{seed}", run.embeddings(method, seed)
         embed = partial(workshop.embed_one, method, seed)
-        steps.append(Step(name, estimate.embedding(), is_written(folder, inputs), embed))
+        done = begun and is_written(folder, inputs)
+        steps.append(Step(name, estimate.embedding(method), done, embed))
     session = _Later(workshop, threads, force)
     embedded = all(step.done for step in steps)
-    for name, seconds, measure in estimate.measurements():
+    for name, cost, measure in estimate.measurements():
         done = embedded and session.open().is_done(measure)
-        steps.append(Step(name, seconds, done, partial(session.measure, measure)))
-    if "mrl" in run.experiment.training.methods:
+        steps.append(Step(name, cost, done, partial(session.measure, measure)))
+    if "mrl" in run.experiment.training.methods and not run.experiment.training.models:
         steps.append(_cost_step(workshop, estimate, force))
-    steps.append(Step("plot", PLOT_SECONDS, False, partial(draw_all, run)))
-    return [*steps, Step("claims", CLAIMS_SECONDS, False, partial(write_claims, run))]
+    steps.append(Step("plot", PLOT, False, partial(draw_all, run)))
+    return [*steps, Step("claims", CLAIMS, False, partial(write_claims, run))]
 
 
 def format_plan(steps: list[Step]) -> str:
     """Show the plan as a table."""
-    lines = [f"{'stage':34} {'estimated':>10}"]
+    lines = [f"{'stage':34} {'estimated':>10} {'memory':>9} {'disk':>9}"]
     for step in steps:
-        lines.append(f"{step.name:34} {'done' if step.done else f'{step.seconds:.0f} s':>10}")
-    total = sum(step.seconds for step in steps if not step.done)
-    return "\n".join([*lines, f"{'in all, about':34} {total / 60:>6.1f} min"])
+        cost = step.cost
+        numbers = f"{_time(cost.seconds):>10} {_bytes(cost.memory):>9} {_bytes(cost.disk):>9}"
+        shown = f"{'done':>10}" if step.done else numbers
+        lines.append(f"{step.name:34} {shown}")
+    left = [step.cost for step in steps if not step.done]
+    seconds, disk = sum(cost.seconds for cost in left), sum(cost.disk for cost in left)
+    memory = max(cost.memory for cost in left)
+    lines.append(f"{'in all, about':34} {_time(seconds):>10} {_bytes(memory):>9} {_bytes(disk):>9}")
+    return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    """Show seconds in the unit that suits them."""
+    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 2**30:.1f} GB" if count >= 2**20 * 50 else f"{count / 2**20:.0f} MB"
+
+
+def _training_step(
+    workshop: Workshop, estimate: Estimate, method: str, seed: int, inputs: str
+) -> Step:
+    run, name = workshop.run, f"train {method} seed-{seed}"
+    trained = run.model(method, seed) / checkpoint.NAME
+    done = run.is_done(name, inputs) and trained.is_file()
+    return Step(name, estimate.training(method), done, partial(workshop.train_one, method, seed))
 
 
 class _Later:
@@ -109,7 +135,7 @@ class _Later:
         getattr(self.open(), name)()
 
 
-def _cost_step(workshop: Workshop, estimate: "_Estimate", force: bool) -> Step:
+def _cost_step(workshop: Workshop, estimate: Estimate, force: bool) -> Step:
     run = workshop.run
     inputs = run.experiment.model_dump(include={"dataset", "model", "training"})
 
@@ -120,59 +146,3 @@ def _cost_step(workshop: Workshop, estimate: "_Estimate", force: bool) -> Step:
 
     done = run.is_done("training-cost", inputs) and not force
     return Step("training-cost", estimate.training_cost(), done, measure)
-
-
-class _Estimate:
-    """Seconds per stage, from multiply–adds and a matrix product timed on this machine."""
-
-    def __init__(self, workshop: Workshop) -> None:
-        self._experiment: Experiment = workshop.run.experiment
-        dataset, model = workshop.dataset, self._experiment.model
-        self._train, self._rows, self._queries = (
-            len(split.labels) for split in (dataset.train, dataset.database, dataset.queries)
-        )
-        image = dataset.queries.images.read(torch.arange(1).numpy())
-        with torch.device("meta"):
-            module = load("models", model.name)(**model.arguments)
-        self._image = multiply_adds(module, image.shape[1:])
-        self._speed = _multiply_adds_per_second(workshop.device)
-
-    def training(self) -> float:
-        images = self._train * self._experiment.training.epochs
-        return images * self._image * FORWARD_AND_BACKWARD / (self._speed * TRAINING_SHARE)
-
-    def embedding(self) -> float:
-        return (self._rows + self._queries) * self._image / (self._speed * EMBEDDING_SHARE)
-
-    def training_cost(self) -> float:
-        images = 90 * self._experiment.training.batch_size
-        return images * self._image * FORWARD_AND_BACKWARD / (self._speed * TRAINING_SHARE)
-
-    def measurements(self) -> list[tuple[str, float, str]]:
-        """Name each measurement with its seconds and the session's method, in order."""
-        experiment, dims = self._experiment, self._experiment.search.dims
-        methods, evaluation = experiment.training.methods, experiment.evaluation
-        full = [m for m in methods if m in ("mrl", "mrl-e", f"fixed-{experiment.width}")]
-        searches = len(experiment.seeds) * (len(full) + len(evaluation.baselines))
-        pairs = self._rows * self._queries
-        search = searches * pairs * experiment.width / (self._speed * SEARCH_SHARE)
-        reranked = len(full) * self._queries * len(evaluation.dims) * evaluation.shortlist
-        exact = sum(dims) * self._rows * experiment.search.queries * 6 / self._speed
-        graphs = [index for index in experiment.search.indexes if index.name != "exact"]
-        built = GRAPH_SECONDS * self._rows * sum(dims) * len(graphs)
-        rerank = ("eval-adaptive-retrieval", 2 + reranked * experiment.width * 1e-9)
-        return [
-            ("eval-classification", 1 + 0.3 * len(methods), "classification"),
-            ("eval-retrieval", 2 + search, "retrieval"),
-            ("eval-knn", 1 + 0.5 * searches, "knn"),
-            *([(*rerank, "adaptive_retrieval")] if full and len(evaluation.dims) > 1 else []),
-            ("bench-search", 5 + exact + built, "speed"),
-        ]
-
-
-def _multiply_adds_per_second(device: torch.device) -> float:
-    matrix = torch.ones(1024, 1024, device=device)
-    (matrix @ matrix).sum().item()
-    started = time.perf_counter()
-    (matrix @ matrix).sum().item()
-    return 1024**3 / (time.perf_counter() - started)

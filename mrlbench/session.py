@@ -50,10 +50,12 @@ class Session:
 
     def classification(self) -> None:
         """Linear top-1 and top-5 of each head."""
-        has_heads = [s for s in self.sources if (s.embeddings.folder / "logits.npz").is_file()]
-        sources = has_heads or self.sources  # vectors beside a run's need not have heads
-        check_heads(sources, self.asked)
-        self._measure("classification", sources, evaluate_classification)
+        sources = self._with_heads("classification")
+        # vectors beside a run's need not have logits
+        sources = [s for s in sources if (s.embeddings.folder / "logits.npz").is_file()] or sources
+        if sources:
+            check_heads(sources, self.asked)
+            self._measure("classification", sources, evaluate_classification)
 
     def knn(self) -> None:
         """1-NN accuracy at each dim."""
@@ -91,6 +93,18 @@ class Session:
 
         settings = {"search": self.search.model_dump(), "threads": self.threads}
         self._measure("search_speed", [first], rows, shortlist=shortlist, **settings)
+
+    def _with_heads(self, csv: str) -> list[Source]:
+        """Leave out sources whose queries have other classes than the training, and say so."""
+        sources = [source for source in self.sources if source.has_heads]
+        for source in self.sources:
+            if not source.has_heads:
+                log.info(
+                    "%s %s: skipped: its queries have other classes than the heads were trained on",
+                    csv,
+                    source.label,
+                )
+        return sources
 
     def is_done(self, measure: str) -> bool:
         """Tell whether a measurement was done before with the same inputs."""

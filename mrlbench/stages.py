@@ -22,6 +22,7 @@ from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.training_cost import training_cost
 from mrlbench.experiment import split_method, split_variant
 from mrlbench.files import digest
+from mrlbench.lending import check_lent, lender
 from mrlbench.measurements import Row
 from mrlbench.plugins import check_arguments, load
 from mrlbench.protocols import Dataset
@@ -80,8 +81,17 @@ class Workshop:
         return replace(self, run=replace(self.run, experiment=experiment.model_copy(update=update)))
 
     def train_one(self, method: str, seed: int) -> None:
-        """Train one method, unless it is trained."""
+        """Train one method, unless it is trained.
+
+        Raises:
+            UserError: The run uses another's models.
+        """
         run = self.run
+        if run.experiment.training.models:
+            raise UserError(
+                f"training.models: these models are trained in {run.experiment.training.models}: "
+                "expected `mrlbench train` with its experiment"
+            )
         inputs = training_inputs(run.experiment, self.dataset.fingerprint, method, seed)
         stage, folder = f"train {method} seed-{seed}", run.model(method, seed)
         imported = self._imported(method, seed)
@@ -121,17 +131,18 @@ class Workshop:
         inputs = self.inputs(method, seed)
         if is_written(folder, inputs):
             return folder
-        path = run.model(method, seed) / checkpoint.NAME
+        maker = self._lender(method) or self
+        trained, path = maker.inputs(method, seed), maker.run.model(method, seed) / checkpoint.NAME
         if not path.is_file():
             raise UserError(
                 f"expected a trained {method} with seed {seed} in {path}: run `mrlbench train`"
             )
         state = checkpoint.load(path, self.device)
         epochs = run.experiment.training_of(method).epochs
-        if state["inputs"] != inputs or state["epoch"] != epochs:
+        if state["inputs"] != trained or state["epoch"] != epochs:
             raise UserError(
                 f"{path}: expected {epochs} epochs of this experiment, got {state['epoch']}"
-                f"{'' if state['inputs'] == inputs else ' of another'}: run `mrlbench train`"
+                f"{'' if state['inputs'] == trained else ' of another'}: run `mrlbench train`"
             )
         backbone, head = load_trained(run.experiment, self.dataset, method, seed, path, self.device)
         with run.stage(f"embed {method} seed-{seed}", inputs):
@@ -141,10 +152,21 @@ class Workshop:
 
     def inputs(self, method: str, seed: int) -> str:
         """Hash all that a model and its embeddings depend on."""
-        known = self.run.manifest().get("data", {}).get(self.run.experiment.dataset.name)
+        run = self.run
+        known = run.manifest().get("data", {}).get(run.experiment.dataset.name)
         fingerprint = known or self.dataset.fingerprint
-        inputs = training_inputs(self.run.experiment, fingerprint, method, seed)
+        inputs = training_inputs(run.experiment, fingerprint, method, seed)
+        if other := self._lender(method):
+            return digest([inputs, other.inputs(method, seed)])
         return _with_import(inputs, self._imported(method, seed))
+
+    def _lender(self, method: str) -> "Workshop | None":
+        """Open the run whose models this one uses, if it does not train its own."""
+        other = lender(self.run)
+        if other is None:
+            return None
+        check_lent(self.run, other, method)
+        return replace(self, run=other)
 
     def imported_inputs(self, method: str, seed: int, sha256: str) -> str:
         """Hash what an imported model depends on: the file too."""

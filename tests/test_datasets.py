@@ -145,3 +145,48 @@ def test_fashion_mnist_is_fetched_verified_and_found_again(tmp_path):
     (raw / "t10k-labels-idx1-ubyte").write_bytes(b"cut off")
     with pytest.raises(UserError, match="corrupted file"):
         fashion_mnist(tmp_path)
+
+
+def test_training_crops_decode_a_large_photo_at_less(tmp_path, monkeypatch):
+    from mrlbench import images
+
+    down, across = np.mgrid[0:600, 0:800]
+    pixels = np.stack([down // 3, across // 4, (down + across) // 6], axis=2).astype(np.uint8)
+    path = tmp_path / "large.jpg"
+    Image.fromarray(pixels).save(path, quality=95)
+    with Image.open(path) as file:
+        image, box = images._decode_smaller(file, (100, 40, 600, 440), 160)
+    assert image.size == (400, 300)  # half; at a quarter the box would have 125 × 100 pixels
+    assert box == (50, 20, 300, 220)
+    reader, rows = ImageFiles([path], 96), np.zeros(8, dtype=np.int64)
+    smaller = reader.read(rows, np.random.default_rng(0)).astype(float)
+    monkeypatch.setattr(images, "_decode_smaller", lambda file, box, _: (file.convert("RGB"), box))
+    whole = reader.read(rows, np.random.default_rng(0)).astype(float)
+    assert np.abs(smaller - whole).mean() < 1.5
+    assert np.abs(smaller - whole).max() < 12
+
+
+def test_a_photo_smaller_than_its_crop_is_scaled_up(tmp_path):
+    Image.new("RGB", (20, 12), (200, 10, 10)).save(tmp_path / "tiny.jpg", quality=95)
+    crop = ImageFiles([tmp_path / "tiny.jpg"], 64).read(np.array([0]), np.random.default_rng(0))
+    assert crop.shape == (1, 3, 64, 64)
+    assert np.abs(crop[0, 0].astype(int) - 200).max() < 5
+
+
+def test_batches_go_to_torch_without_a_warning_or_a_needless_copy():
+    import torch
+
+    from mrlbench.protocols import Dataset, Split
+    from mrlbench.training.batches import to_input
+
+    colour = np.arange(4 * 3 * 6 * 6, dtype=np.uint8).reshape(4, 3, 6, 6)
+    split = Split(ImageArray(colour), np.zeros(4, dtype=np.int64))
+    black, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    data = Dataset(split, split, split, ("a",), black, one, "0")
+    colour.flags.writeable = False  # as a memory map is
+    for array in (colour, colour[:, 0]):
+        for side in (None, 3):
+            batch = ImageArray(array).read(np.arange(4), np.random.default_rng(0), side)
+            given = to_input(batch, data, torch.device("cpu"))  # a warning is an error here
+            np.testing.assert_allclose(given.numpy() * 255, batch, atol=1e-4)
+    assert ImageArray(colour).read(np.arange(4)).flags.writeable

@@ -160,7 +160,7 @@ def _with(session: "Session", k: list[int] | None = None, shortlist: int = 0) ->
 
 
 def _show(session: "Session", csv: str, metrics: list[str]) -> None:
-    if progress.quiet:
+    if progress.quiet or not session.output.csv(csv).is_file():  # skipped, with a line that says so
         return
     from mrlbench.reports.tables import metrics_table
 

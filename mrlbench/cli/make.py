@@ -69,7 +69,7 @@ def reproduce(
     from mrlbench.threads import use_threads
 
     workshop = _new_workshop(experiment, run, set_, threads, device, data_dir, dry_run)
-    steps = plan(workshop, use_threads(threads), force)
+    steps = plan(workshop, use_threads(threads), force, dry_run)
     if dry_run or not quiet:
         typer.echo(format_plan(steps))
     if dry_run:

@@ -1,5 +1,7 @@
 """Multiply–adds of a model; a multiply–add is 1 (the paper's convention)."""
 
+import time
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -16,3 +18,16 @@ def multiply_adds(module: nn.Module, image_shape: tuple[int, ...]) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module.eval()(images)
     return int(counter.get_total_flops()) // 2  # torch counts 2 for a multiply–add
+
+
+def multiply_adds_per_second(
+    device: torch.device, dtype: torch.dtype = torch.float32, side: int = 1024
+) -> float:
+    """Time a matrix product: the best of a few, after a first."""
+    matrix = torch.ones(side, side, device=device, dtype=dtype)
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        (matrix @ matrix).sum().item()  # waits for the device
+        seconds.append(time.perf_counter() - started)
+    return float(side) ** 3 / min(seconds)

@@ -5,7 +5,9 @@ from pathlib import Path
 from torchvision.datasets import CIFAR10
 
 from mrlbench.cifar import read_cifar
-from mrlbench.protocols import Dataset
+from mrlbench.protocols import Dataset, Sizes
+
+SIZES = Sizes(50_000, 50_000, 10_000, 10, (3, 32, 32))
 
 
 def cifar10(data_dir: Path) -> Dataset:

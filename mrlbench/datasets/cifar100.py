@@ -5,7 +5,9 @@ from pathlib import Path
 from torchvision.datasets import CIFAR100
 
 from mrlbench.cifar import read_cifar
-from mrlbench.protocols import Dataset
+from mrlbench.protocols import Dataset, Sizes
+
+SIZES = Sizes(50_000, 50_000, 10_000, 100, (3, 32, 32))
 
 
 def cifar100(data_dir: Path) -> Dataset:

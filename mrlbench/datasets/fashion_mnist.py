@@ -15,7 +15,7 @@ import numpy as np
 from mrlbench.arrays import ByteArray
 from mrlbench.errors import UserError
 from mrlbench.images import ImageArray
-from mrlbench.protocols import Dataset, Split
+from mrlbench.protocols import Dataset, Sizes, Split
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ FETCH_ERRORS = (  # a file that is cut off, no network, a command that fails, a 
     subprocess.SubprocessError,
     UserError,
 )
+SIZES = Sizes(60_000, 60_000, 10_000, 10, (3, 28, 28))
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 DEBIAN_FOLDER = Path("usr/share/datasets/fashion-mnist")
 CLASSES = (

@@ -17,7 +17,7 @@ from mrlbench.errors import UserError
 from mrlbench.files import replacing, write_json
 from mrlbench.images import ImageArray
 from mrlbench.progress import Task, task
-from mrlbench.protocols import Dataset, Split
+from mrlbench.protocols import Dataset, Sizes, Split
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ NAME = "tiny-imagenet-200"
 ADDRESS = f"http://cs231n.stanford.edu/{NAME}.zip"  # its authors' site
 SIDE = 64
 TRAIN_PER_CLASS, QUERIES = 500, 10_000
+SIZES = Sizes(100_000, 100_000, 10_000, 200, (3, SIDE, SIDE))
 # SHA-256 over the bytes of all 110,000 photos in this module's order, whatever packed them
 CHECKSUM = "f8e3ca4b90707914e992d751a260e28a87b7af2e2301bda45b96dacf9054029e"
 AT_ONCE = 1000

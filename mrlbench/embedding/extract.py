@@ -43,11 +43,14 @@ class Extractor:
             for name, split in splits.items():
                 self._write_vectors(folder / f"{name}.npy", split, inputs, width, work)
                 _save(folder / f"{name}_labels.npy", split.labels)
-        self._write_logits(folder)
+        heads = not self._dataset.database_classes  # else they know other classes than the queries'
+        if heads:
+            self._write_logits(folder)
         meta = {
             "inputs": inputs,
             "trained_dims": self._head.dims,
             "query_set": self._dataset.query_set,
+            "heads": heads,
         }
         write_json(folder / "meta.json", meta)
         for name in splits:

@@ -43,6 +43,11 @@ class Source:
     baselines: tuple[str, ...] = ()
     device: str | None = None
 
+    @property
+    def has_heads(self) -> bool:
+        """Whether the classes of the queries are those that the heads were trained on."""
+        return bool(self.embeddings.meta.get("heads", True))
+
     def row(self, **cells: Any) -> Row:  # noqa: ANN401 (cells of several types)
         """Make a row; rows of this source have its names and the size of the database."""
         database = self.embeddings.database

@@ -63,7 +63,8 @@ def to_input(images: InputArray, dataset: Dataset, device: torch.device) -> Tens
     """
     if images.dtype != np.uint8:
         return torch.from_numpy(images).to(device, non_blocking=True)
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
+    writable = np.require(images, requirements=["C", "W"])  # copies only what torch cannot share
+    pixels = torch.from_numpy(writable).to(device, non_blocking=True)
     mean, std = (
         torch.tensor(each, device=device).view(3, 1, 1) for each in (dataset.mean, dataset.std)
     )

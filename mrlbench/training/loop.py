@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mrlbench.arrays import InputArray, IntArray
+from mrlbench.errors import UserError
 from mrlbench.experiment import Experiment, Training, split_method, split_variant
 from mrlbench.files import digest, replacing
 from mrlbench.heads import NestedHead, cross_entropies
@@ -24,7 +25,14 @@ from mrlbench.training.schedule import image_size, learning_rate
 
 log = logging.getLogger(__name__)
 
-ADDED_LATER = ("image_sizes", "start_from", "unfreeze")
+ADDED_LATER = (
+    "image_sizes",
+    "start_from",
+    "unfreeze",
+    "optimizer",
+    "micro_batch",
+    "models",
+)
 
 
 class Learner:
@@ -58,13 +66,29 @@ class Learner:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        at_once = self.training.micro_batch or len(labels)
+        parts = [
+            self._learn(some, theirs, len(theirs) / len(labels))
+            for some, theirs in zip(
+                torch.split(images, at_once), torch.split(labels, at_once), strict=True
+            )
+        ]
+        self.optimizer.step()
+        losses, right = zip(*parts, strict=True)
+        return torch.stack(losses).sum(dim=0), torch.stack(right).sum(dim=0)
+
+    def _learn(self, images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """Add the gradients of a part of the batch, which is this share of it.
+
+        Returns:
+            What the part adds to the loss and to the right answers at each dim, (len(dims),) each.
+        """
         half = self.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             logits = self.head(self.backbone(images))
-        losses = cross_entropies(logits, labels, self.training.label_smoothing)  # (M,)
-        self.optimizer.zero_grad(set_to_none=True)
+        losses = share * cross_entropies(logits, labels, self.training.label_smoothing)  # (M,)
         torch.autograd.backward(self.head.loss(losses))
-        self.optimizer.step()
         right = torch.stack([each.argmax(dim=1) == labels for each in logits]).sum(dim=1)  # (M,)
         return losses.detach(), right
 
@@ -170,7 +194,14 @@ def load_trained(
 ) -> tuple[nn.Module, NestedHead]:
     """Load backbone and head of a finished training, ready to evaluate."""
     learner = Learner(experiment, method, seed, len(dataset.classes), device)
-    learner.restore(checkpoint.load(path, device))
+    state = checkpoint.load(path, device)
+    try:
+        learner.restore(state)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{path}: expected weights of this model for {len(dataset.classes)} classes, got "
+            f"others: {' '.join(str(error).split())[:200]}"
+        ) from error
     return learner.backbone.eval(), learner.head.eval()
 
 
@@ -231,20 +262,21 @@ def _freeze(backbone: nn.Module, unfreeze: Sequence[str] | None) -> None:
 
 
 def _optimizer(modules: Iterable[nn.Module], training: Training) -> torch.optim.Optimizer:
-    """SGD; batch norms are not decayed (paper, app. C)."""
+    """SGD or AdamW; norms are not decayed (paper, app. C)."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for module in modules:
         for child in module.modules():
-            group = free if isinstance(child, nn.BatchNorm2d) else decayed
+            group = free if isinstance(child, (nn.BatchNorm2d, nn.LayerNorm)) else decayed
             group.extend(child.parameters(recurse=False))
     groups = [
         {"params": decayed, "weight_decay": training.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    return torch.optim.SGD(
-        groups, lr=training.learning_rate, momentum=training.momentum, fused=True
-    )
+    rate, momentum = training.learning_rate, training.momentum
+    if training.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, betas=(momentum, 0.999), fused=True)
+    return torch.optim.SGD(groups, lr=rate, momentum=momentum, fused=True)
 
 
 def _write_losses(path: Path, rows: list[dict[str, float]]) -> None:

@@ -1,0 +1,109 @@
+"""Every shipped experiment: its opening comment, its plan, and the paper's recipe."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mrlbench import experiment_file
+from mrlbench.costs.memory import activation_bytes, largest_features
+from mrlbench.estimates import published_sizes
+from mrlbench.training.loop import Training
+from mrlbench.training.schedule import image_size
+
+ALL = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
+PAPER = ["imagenet1k-resnet50", "imagenet4k", "imagenet-v2"]
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_every_experiment_opens_with_its_command_and_what_to_expect(path):
+    comment = "".join(re.findall(r"\A(?:#.*\n)+", path.read_text()))
+    command = "" if path.stem == "fashion-mnist" else f" {path.stem}"  # it is the default
+    assert re.search(rf"mrlbench reproduce{command}\b", comment)
+    assert re.search("expected|not run here|published", comment, re.IGNORECASE)
+    assert re.search(r"minute|second|hour|how long|results/", comment)
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_every_experiment_has_a_plan_without_its_data_and_without_a_network(
+    path, mrlbench, tmp_path, monkeypatch
+):
+    def no_network(*_, **__):
+        raise AssertionError("a plan downloads nothing")
+
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    folder = tmp_path / "run"
+    experiment = experiment_file.read(path)
+    command = ("reproduce", path, "--dry-run", "--run", folder, "--data-dir", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    status, out, err = mrlbench(*command, "--threads=1")
+    if experiment.dataset.name == "embeddings":  # the user's own, which are not there
+        (line,) = err.splitlines()
+        assert (status, out) == (2, "")
+        assert experiment.dataset.arguments["path"] in line
+        return
+    assert status == 0, err
+    heading, *stages, total = out.splitlines()
+    assert heading.split() == ["stage", "estimated", "memory", "disk"]
+    assert total.startswith("in all, about")
+    names = [line.split()[0] for line in stages]
+    assert {"embed", "eval-retrieval", "plot"} <= set(names)
+    pairs = len(experiment.trainings)
+    assert names.count("embed") == pairs
+    assert names.count("train") == (0 if experiment.training.models else pairs)
+    assert not folder.exists()
+
+
+def test_data_that_are_not_there_and_whose_size_is_not_known_give_one_line(mrlbench, tmp_path):
+    status, out, err = mrlbench(
+        *("reproduce", "digits", "--dry-run", "--set=dataset.name=image-folder"),
+        *("--data-dir", tmp_path, "--run", tmp_path / "run"),
+    )
+    assert (status, out) == (2, "")
+    (line,) = err.splitlines()
+    assert "expected a folder of images by class, got nothing at" in line
+
+
+def test_a_plan_refuses_more_neighbours_than_the_published_database_has(mrlbench, tmp_path):
+    status, _, err = mrlbench(
+        *("reproduce", "imagenet1k-resnet50", "--dry-run", "--run", tmp_path / "run"),
+        "--set=evaluation.shortlist=2000000",
+    )
+    assert status == 2
+    assert "k: expected 1 to 1281167, the rows of the database, got 2000000" in err
+
+
+def test_the_side_of_the_images_is_that_of_the_experiment():
+    sizes = published_sizes(experiment_file.read("tiny-imagenet").dataset)
+    assert (sizes.database, sizes.queries, sizes.classes) == (100_000, 10_000, 200)
+    assert sizes.shape == (3, 48, 48)
+    assert published_sizes(experiment_file.read("imagenet4k").dataset).shape == (3, 224, 224)
+
+
+def test_the_models_of_the_other_run_are_described_alike():
+    first, *others = [experiment_file.read(name) for name in PAPER]
+    same = set(Training.model_fields) - {"methods", "models"}
+    for other in others:
+        assert other.model == first.model
+        assert set(other.training.methods) <= set(first.training.methods)
+        assert other.training.model_dump(include=same) == first.training.model_dump(include=same)
+
+
+def test_the_images_of_the_recipe_grow_as_the_papers():
+    """From 160 at epoch 29 to 192 at epoch 34, epochs from 0, to the nearest multiple of 32."""
+    sizes = experiment_file.read("imagenet1k-resnet50").training.image_sizes
+    ramp = np.interp(np.arange(40), [29, 34], [160, 192])
+    expected = (np.round(ramp / 32) * 32).astype(int).tolist()
+    assert [image_size(epoch, sizes) for epoch in range(40)] == expected
+    assert set(expected) == {160, 192}
+
+
+def test_what_a_step_keeps_for_the_gradient():
+    with torch.device("meta"):
+        module = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 7))
+    # the pixels for the first layer's weight, the second layer's input: 12 + 5 floats
+    assert activation_bytes(module, (3, 2, 2)) == 4 * (12 + 5)
+    assert largest_features(module, (3, 2, 2)) == 4 * 12
