@@ -8,7 +8,6 @@ from functools import partial
 import torch
 
 from mrlbench import measurements
-from mrlbench.costs.flops import multiply_adds
 from mrlbench.embedding.extract import is_written
 from mrlbench.experiment import Experiment
 from mrlbench.paper.verdicts import write_claims
@@ -24,6 +23,7 @@ TRAINING_SHARE, EMBEDDING_SHARE, SEARCH_SHARE = 0.35, 0.3, 0.5
 FORWARD_AND_BACKWARD = 3  # a training step costs about three forward passes
 PLOT_SECONDS = 8
 CLAIMS_SECONDS = 10
+CASCADE_SECONDS, LOGIT_SECONDS = 4, 6e-8  # of a model's cascades, at all and per logit
 GRAPH_SECONDS = 2.5e-7  # to build and search a graph, per row and dim, both of two libraries
 
 
@@ -127,14 +127,12 @@ class _Estimate:
 
     def __init__(self, workshop: Workshop) -> None:
         self._experiment: Experiment = workshop.run.experiment
-        dataset, model = workshop.dataset, self._experiment.model
+        dataset = workshop.dataset
         self._train, self._rows, self._queries = (
             len(split.labels) for split in (dataset.train, dataset.database, dataset.queries)
         )
-        image = dataset.queries.images.read(torch.arange(1).numpy())
-        with torch.device("meta"):
-            module = load("models", model.name)(**model.arguments)
-        self._image = multiply_adds(module, image.shape[1:])
+        self._classes = len(dataset.classes)
+        self._image = workshop.image_multiply_adds()
         self._speed = _multiply_adds_per_second(workshop.device)
 
     def training(self) -> float:
@@ -166,8 +164,22 @@ class _Estimate:
             ("eval-retrieval", 2 + search, "retrieval"),
             ("eval-knn", 1 + 0.5 * searches, "knn"),
             *([(*rerank, "adaptive_retrieval")] if full and len(evaluation.dims) > 1 else []),
+            *self._cascade(),
             ("bench-search", 5 + exact + built, "speed"),
         ]
+
+    def _cascade(self) -> list[tuple[str, float, str]]:
+        """Name the cascades of the nested methods, if there are heads to go up."""
+        training, seeds = self._experiment.training, len(self._experiment.seeds)
+        nested = [method for method in training.methods if not method.startswith("fixed-")]
+        if not nested or len(training.dims) < 2:
+            return []
+        logits = self._queries * len(training.dims) * self._classes
+        seconds = seeds * len(nested) * (CASCADE_SECONDS + LOGIT_SECONDS * logits)
+        if self._experiment.evaluation.tta:
+            images = self._queries * seeds * len(training.methods)
+            seconds = 2 * seconds + images * self._image / (self._speed * EMBEDDING_SHARE)
+        return [("eval-adaptive-classification", seconds, "adaptive_classification")]
 
 
 def _multiply_adds_per_second(device: torch.device) -> float:

@@ -7,6 +7,13 @@ from dataclasses import dataclass, replace
 
 from mrlbench import measurements
 from mrlbench.errors import UserError
+from mrlbench.evaluation.adaptive_classification import (
+    Cascades,
+    check_cascade,
+    evaluate_adaptive_classification,
+    evaluate_mirrored_head,
+    has_cascade,
+)
 from mrlbench.evaluation.adaptive_retrieval import evaluate_adaptive_retrieval
 from mrlbench.evaluation.bench import Bench
 from mrlbench.evaluation.classification import check_heads, evaluate_classification
@@ -80,6 +87,24 @@ class Session:
             shortlist=shortlist,
             funnels=[funnel.model_dump() for funnel in funnels],
         )
+
+    def adaptive_classification(self) -> None:
+        """Cascades of every model with several heads; of the others only their TTA accuracy."""
+        evaluation = self.evaluation
+        targets = evaluation.target_accuracies
+        cascades = Cascades(self.asked, evaluation.tta, targets, self.threads)
+        nested = [source for source in self.sources if has_cascade(source)]
+        for source in nested or self.sources[:1]:
+            check_cascade(source, cascades)
+
+        def rows(source: Source) -> list[Row]:
+            if has_cascade(source):
+                return evaluate_adaptive_classification(source, cascades)
+            return evaluate_mirrored_head(source)
+
+        sources = self.sources if evaluation.tta else nested
+        settings = {"heads": self.asked, "tta": evaluation.tta, "targets": targets}
+        self._measure("adaptive_classification", sources, rows, **settings)
 
     def speed(self) -> None:
         """Every index at every dim, on one source: time does not depend on the method."""
