@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray
+from mrlbench.arrays import AnyFloatArray, IntArray
 
 RESAMPLES = 1000
 PAIRED_RESAMPLES = 4000  # their intervals reach further into the tails
@@ -74,7 +74,7 @@ def paired_intervals(
 
 
 def ratio_intervals(
-    sums: AnyFloatArray, counts: AnyFloatArray, seed: int = 0
+    sums: AnyFloatArray | IntArray, counts: AnyFloatArray | IntArray, seed: int = 0
 ) -> list[tuple[float, float]]:
     """Bootstrap the means of observations of which each query has its own number.
 

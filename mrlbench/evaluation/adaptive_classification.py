@@ -198,7 +198,7 @@ def _cascades(
         for number in _numbers(source, priced, variant, outcome)
     ]
     reported = next(iter(outcomes.values())).ends.sum(axis=1)  # (Q,), the same for all
-    by_query = np.stack([number.by_query for number in numbers], axis=1)
+    by_query: AnyFloatArray = np.stack([number.by_query for number in numbers], axis=1)
     intervals = ratio_intervals(by_query, reported)
     pairs = zip(numbers, intervals, strict=True)
     return [row for number, interval in pairs for row in number.rows(interval)]
