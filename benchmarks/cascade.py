@@ -42,7 +42,7 @@ def main(
     with tempfile.TemporaryDirectory(dir=folder) as name:
         write_logits(Path(name) / "logits.npz", queries, classes, widths)
         seconds, worked, peak = run_command(Path(name), used)
-        alone = run_paper_only(Path(name), used)
+        alone = run_paper_only(Path(name))
     machine = describe_machine()
     typer.echo(f"{queries:,} queries x {len(widths)} heads x {classes:,} classes, synthetic")
     typer.echo(f"machine: {machine['cpu']}, {used} threads, load {os.getloadavg()[0]:.1f}")
@@ -74,14 +74,14 @@ def run_command(folder: Path, threads: int) -> tuple[float, float, int]:
     return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
 
 
-def run_paper_only(folder: Path, threads: int) -> tuple[float, float]:
+def run_paper_only(folder: Path) -> tuple[float, float]:
     """Read the logits and run the paper's cascade on 30 splits; gives seconds, as above."""
     started, worked = time.perf_counter(), time.process_time()
     file, rule = open_logits_file(folder), list(RULES).index(PAPER.removeprefix("rule="))
     sure, right = [], []
     for dim in file.dims:
         logits = file.read(dim)
-        sure.append(confidences(logits, threads=threads)[rule])
+        sure.append(confidences(logits)[rule])
         right.append(top_k(logits, file.labels, 1) > 0)
     grid, splits = list(RULES.values())[rule], draw_splits(len(file.labels))
     run_splits(

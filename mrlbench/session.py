@@ -92,7 +92,7 @@ class Session:
         """Cascades of every model with several heads; of the others only their TTA accuracy."""
         evaluation = self.evaluation
         targets = evaluation.target_accuracies
-        cascades = Cascades(self.asked, evaluation.tta, targets, self.threads)
+        cascades = Cascades(self.asked, evaluation.tta, targets)
         nested = [source for source in self.sources if has_cascade(source)]
         for source in nested or self.sources[:1]:
             check_cascade(source, cascades)

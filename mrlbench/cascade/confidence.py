@@ -1,12 +1,12 @@
 """How sure a head is, and how likely it finds the label: one pass over blocks of logits."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrlbench.arrays import AnyFloatArray, IntArray, blocks
+from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray
+from mrlbench.threads import map_blocks
 
 Float64 = NDArray[np.float64]
 
@@ -20,7 +20,7 @@ RULES: dict[str, Float64] = {
 }
 
 
-def confidences(logits: AnyFloatArray, temperature: float = 1.0, threads: int = 1) -> Float64:
+def confidences(logits: AnyFloatArray, temperature: float = 1.0) -> Float64:
     """Say how sure a head is of each query, by each of the `RULES`.
 
     `max-softmax` is the largest probability; `margin` that less the second largest; `entropy` is
@@ -29,27 +29,35 @@ def confidences(logits: AnyFloatArray, temperature: float = 1.0, threads: int = 
     Args:
         logits: (Q, C).
         temperature: Divides the logits.
-        threads: Blocks of queries are shared between so many.
 
     Returns:
         (rules, Q), in [0, 1]; float64 throughout, so that a threshold and a probability compare
         as they do in plain Python.
     """
-    return _by_block(logits, lambda rows: _confidences(logits[rows], temperature), threads)
+    return _by_block(logits, lambda rows: _confidences(logits[rows], temperature))
 
 
-def negative_log_likelihoods(
-    logits: AnyFloatArray, labels: IntArray, temperature: float, threads: int = 1
-) -> Float64:
-    """Compute -log p(label) of each query with logits divided by the temperature, (Q,)."""
+def negative_log_likelihoods(centred: FloatArray, labels: IntArray, temperature: float) -> Float64:
+    """Compute -log p(label) of each query with logits divided by the temperature.
+
+    Args:
+        centred: (Q, C), logits less the largest of their row, so that nothing overflows; float32,
+            which is enough to choose a temperature on a grid.
+        labels: (Q,).
+        temperature: See above.
+
+    Returns:
+        (Q,).
+    """
+    factor = np.float32(1 / temperature)
 
     def of(rows: slice) -> Float64:
-        centred = _centred(logits[rows], temperature)  # (B, C)
-        own = np.take_along_axis(centred, labels[rows, None], axis=1)[:, 0]  # (B,)
-        result: Float64 = np.log(np.exp(centred, out=centred).sum(axis=1)) - own
+        scaled = centred[rows] * factor  # (B, C)
+        own = np.take_along_axis(scaled, labels[rows, None], axis=1)[:, 0]  # (B,)
+        result: Float64 = np.log(np.exp(scaled, out=scaled).sum(axis=1, dtype=np.float64)) - own
         return result
 
-    return _by_block(logits, of, threads)
+    return _by_block(centred, of)
 
 
 def _confidences(logits: AnyFloatArray, temperature: float) -> Float64:
@@ -71,7 +79,6 @@ def _centred(logits: AnyFloatArray, temperature: float) -> Float64:
     return centred
 
 
-def _by_block(logits: AnyFloatArray, of: Callable[[slice], Float64], threads: int) -> Float64:
+def _by_block(logits: AnyFloatArray, of: Callable[[slice], Float64]) -> Float64:
     size = max(1, BLOCK_VALUES // logits.shape[1])
-    with ThreadPoolExecutor(threads) as pool:
-        return np.concatenate(list(pool.map(of, blocks(len(logits), size))), axis=-1)
+    return np.concatenate(map_blocks(of, len(logits), size), axis=-1)

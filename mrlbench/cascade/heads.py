@@ -46,15 +46,13 @@ class Heads:
     splits: Sequence[SplitRows]
 
 
-def uncalibrated(logits: AnyFloatArray, splits: int, threads: int) -> HeadConfidence:
+def uncalibrated(logits: AnyFloatArray, splits: int) -> HeadConfidence:
     """Take the logits, (Q, C), as they are: a temperature of 1 in every split."""
-    return HeadConfidence(
-        confidences(logits, threads=threads)[None], np.ones(1), np.zeros(splits, dtype=np.int64)
-    )
+    return HeadConfidence(confidences(logits)[None], np.ones(1), np.zeros(splits, dtype=np.int64))
 
 
 def calibrated(
-    logits: AnyFloatArray, labels: IntArray, tunings: Sequence[IntArray], threads: int
+    logits: AnyFloatArray, labels: IntArray, tunings: Sequence[IntArray]
 ) -> HeadConfidence:
     """Fit a temperature for each split on its tuning queries only.
 
@@ -62,16 +60,16 @@ def calibrated(
         logits: (Q, C).
         labels: (Q,).
         tunings: Of each split, the rows to fit on.
-        threads: See `confidences`.
     """
+    centred = (logits - logits.max(axis=1, keepdims=True)).astype(np.float32, copy=False)
 
     @cache
     def losses(place: int) -> Float64:
-        return negative_log_likelihoods(logits, labels, float(GRID[place]), threads)
+        return negative_log_likelihoods(centred, labels, float(GRID[place]))
 
     fitted = [fit_temperature(losses, tuning) for tuning in tunings]
     used, chosen = np.unique(fitted, return_inverse=True)
-    tables = [confidences(logits, float(GRID[place]), threads) for place in used]
+    tables = [confidences(logits, float(GRID[place])) for place in used]
     return HeadConfidence(np.stack(tables), GRID[used], chosen.astype(np.int64))
 
 

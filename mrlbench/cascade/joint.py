@@ -25,7 +25,7 @@ from mrlbench.arrays import BoolArray, IntArray
 from mrlbench.cascade.confidence import Float64
 from mrlbench.cascade.thresholds import above, first_sure
 
-PRICES = (0.0, *np.geomspace(1e-4, 10, 40))  # right answers that one widest dim costs
+PRICES = (0.0, *np.geomspace(1e-4, 10, 20))  # right answers that one widest dim costs
 PASSES = 20  # more than were ever needed; it only stops a cycle between equals
 
 

@@ -37,13 +37,11 @@ class Cascades:
         dims: The heads; empty takes all that there are.
         tta: Also with logits summed over each image and its mirror image.
         targets: Of joint thresholds, see `run_cascades`.
-        threads: For the confidences.
     """
 
     dims: Sequence[int] = ()
     tta: bool = False
     targets: Sequence[float] = ()
-    threads: int = 1
 
 
 def has_cascade(source: Source) -> bool:
@@ -127,7 +125,7 @@ class _Priced:
 
 def _read(source: Source, cascades: Cascades, mirrored: bool = False) -> _Priced:
     """Read one head after the other: the logits of only one are in memory at a time."""
-    file, threads = _open(source, mirrored), cascades.threads
+    file = _open(source, mirrored)
     splits = draw_splits(len(file.labels))
     tunings, dims = [split.tuning for split in splits], cascades.dims or file.dims
     right, costs, as_they_are, fitted = [], [], [], []
@@ -136,8 +134,8 @@ def _read(source: Source, cascades: Cascades, mirrored: bool = False) -> _Priced
             logits = file.read(dim)
             right.append(top_k(logits, file.labels, 1) > 0)  # (Q,)
             costs.append(dim * logits.shape[1])
-            as_they_are.append(uncalibrated(logits, len(splits), threads))
-            fitted.append(calibrated(logits, file.labels, tunings, threads))
+            as_they_are.append(uncalibrated(logits, len(splits)))
+            fitted.append(calibrated(logits, file.labels, tunings))
             work.advance(1)
     known = np.array(dims, dtype=np.int64), np.stack(right, axis=1)
     images = 2 if mirrored else 1
