@@ -14,6 +14,7 @@ from mrlbench.runs import Output
 
 PAPER = "rule=max-softmax"
 JOINT = ",thresholds=joint"
+FIXED = "fixed models"
 ACCOUNTINGS = {
     "expected_dim": ("final dim", "-"),
     "expected_dim_all_heads": ("every head tried", "--"),
@@ -34,9 +35,12 @@ def _paper_cascade(output: Output, tta: bool) -> Figure | None:
         for dim, (name, style) in ACCOUNTINGS.items():
             _draw(axes, rows, dim, f"{method} cascade, {name}", {**look, "linestyle": style})
     singles = _single_heads(output, tta)
+    singles = singles[singles["line"].isin([*colours, FIXED])]
     for method, rows in singles.groupby("line", sort=False):
         colour = colours.get(str(method), "black")
         _points(axes, rows, f"{method}: one head", colour)
+    shown = pd.concat([table["top1"], singles["value"][singles["line"] != FIXED]])
+    _hide_far_below(axes, singles["value"], shown)
     return _finish(figure, axes, [*table["dim"], *singles["dim"]])
 
 
@@ -55,7 +59,8 @@ def _rules(output: Output) -> Figure | None:
         label = str(line).removeprefix("rule=").replace(",", ", ")
         style = "none" if str(line).endswith(JOINT) else "-"
         _draw(axes, rows, "expected_dim", label, {**look, "linestyle": style})
-    return _finish(figure, axes, list(table["dim"]))
+    reached = table["expected_dim"].max()
+    return _finish(figure, axes, [dim for dim in table["dim"] if dim <= 2 * reached])
 
 
 FIGURES: dict[str, Callable[[Output], Figure | None]] = {
@@ -85,7 +90,7 @@ def _single_heads(output: Output, tta: bool) -> pd.DataFrame:
         table = table[table["variant"].isna() & plain]
     table = table[table["metric"] == "top1"]
     fixed = table["method"].str.startswith("fixed-")
-    table = table.assign(line=table["method"].mask(fixed, "fixed models"))
+    table = table.assign(line=table["method"].mask(fixed, FIXED))
     return table.groupby(["line", "dim"], as_index=False).agg(
         value=("value", "mean"), ci_low=("ci_low", "min"), ci_high=("ci_high", "max")
     )
@@ -132,6 +137,17 @@ def _points(axes: Axes, rows: pd.DataFrame, label: str, colour: str) -> None:
         markersize=7,
         elinewidth=0.6,
     )
+
+
+def _hide_far_below(axes: Axes, values: "pd.Series[float]", shown: "pd.Series[float]") -> None:
+    """Leave out values, all by fixed models, that would squeeze the cascades; say how many."""
+    room = max(float(shown.max() - shown.min()), 0.005)
+    bottom = float(shown.min()) - room / 2
+    below = int((values < bottom).sum())
+    if below:
+        axes.set_ylim(bottom=bottom)
+        note = f"{below} of the {FIXED} below {bottom:.3f}"
+        axes.text(0.02, 0.02, note, transform=axes.transAxes, fontsize=7)
 
 
 def _finish(figure: Figure, axes: Axes, dims: list[int]) -> Figure:
