@@ -11,7 +11,6 @@ from mrlbench import measurements
 from mrlbench.embedding.extract import is_written
 from mrlbench.experiment import Experiment
 from mrlbench.paper.verdicts import write_claims
-from mrlbench.plugins import load
 from mrlbench.reports.plots import draw_all
 from mrlbench.search.nested import check_k
 from mrlbench.session import Session

@@ -9,6 +9,7 @@ from mrlbench import measurements
 from mrlbench.errors import UserError
 from mrlbench.evaluation.adaptive_classification import (
     Cascades,
+    cascades_of,
     check_cascade,
     evaluate_adaptive_classification,
     evaluate_mirrored_head,
@@ -93,7 +94,8 @@ class Session:
         evaluation = self.evaluation
         targets = evaluation.target_accuracies
         cascades = Cascades(self.asked, evaluation.tta, targets)
-        nested = [source for source in self.sources if has_cascade(source)]
+        known = [s for s in self.sources if (s.embeddings.folder / "logits.npz").is_file()]
+        nested = [source for source in known if has_cascade(source)]
         for source in nested or self.sources[:1]:
             check_cascade(source, cascades)
 
@@ -102,7 +104,7 @@ class Session:
                 return evaluate_adaptive_classification(source, cascades)
             return evaluate_mirrored_head(source)
 
-        sources = self.sources if evaluation.tta else nested
+        sources = known if evaluation.tta else nested
         settings = {"heads": self.asked, "tta": evaluation.tta, "targets": targets}
         self._measure("adaptive_classification", sources, rows, **settings)
 
@@ -149,8 +151,7 @@ class Session:
                 with self.output.stage(stage, inputs, vectors=vectors):
                     earlier = self.output.manifest().get("stages", {}).get(stage, {})
                     changed = earlier.get("vectors", vectors) != vectors
-                    cells = {
-                        key: source.names.get(key)
-                        for key in ("method", "variant", "seed", "queries")
-                    }
+                    cells = {key: source.names.get(key) for key in VECTORS}
+                    if csv == "adaptive_classification":  # how a cascade works stands in it too
+                        cells["variant"] = cascades_of(source)
                     measurements.merge(path, rows(source), instead_of=cells if changed else None)

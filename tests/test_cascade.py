@@ -375,6 +375,18 @@ def test_any_models_logits_are_enough(mrlbench, tmp_path):
     assert set(rows(out, variant=PAPER)["dim"]) == {8, 32}
 
 
+def test_rows_of_logits_that_are_gone_are_dropped(mrlbench, tmp_path):
+    write_logits(tmp_path / "mine" / "logits.npz", 5)
+    out = tmp_path / "out"
+    target = ("--embeddings", tmp_path / "mine", "--out", out, "-q")
+    assert mrlbench("eval-adaptive-classification", *target, "--targets", "0.5")[0] == 0
+    assert len(rows(out, variant=f"{PAPER},thresholds=joint,target=0.50")) > 0
+    write_logits(tmp_path / "mine" / "logits.npz", 6)
+    assert mrlbench("eval-adaptive-classification", *target, "--dims", "2,32")[0] == 0
+    assert set(rows(out)["dim"]) == {32}
+    assert len(rows(out, variant=f"{PAPER},thresholds=joint,target=0.50")) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

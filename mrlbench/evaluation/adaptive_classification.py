@@ -6,6 +6,7 @@ vary with the queries that the thresholds were learned on is what the standard d
 splits says (`top1_std`, `expected_dim_std`).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,12 @@ class Cascades:
 def has_cascade(source: Source) -> bool:
     """Tell whether a model has heads to go up: a fixed model has one."""
     return len(open_logits_file(source.embeddings.folder).dims) > 1
+
+
+def cascades_of(source: Source) -> "re.Pattern[str]":
+    """Match the column `variant` of every cascade of a source, whatever the rule."""
+    trained = source.names.get("variant")
+    return re.compile((re.escape(f"{trained},") if trained else "") + "rule=.*")
 
 
 def check_cascade(source: Source, cascades: Cascades) -> None:
@@ -145,7 +152,10 @@ def _read(source: Source, cascades: Cascades, mirrored: bool = False) -> _Priced
 
 
 def _row(source: Source, dim: int, variant: str) -> Row:
-    return source.row(task=TASK, dim=dim, variant=variant, n_database=None, dtype=None)
+    """Make a row; how the model was trained, where that was varied, stands before the rule."""
+    trained = source.names.get("variant")
+    named = f"{trained},{variant}" if trained else variant
+    return source.row(task=TASK, dim=dim, variant=named, n_database=None, dtype=None)
 
 
 def _single_heads(source: Source, priced: _Priced) -> list[Row]:

@@ -47,7 +47,8 @@ def _paper_cascade(output: Output, tta: bool) -> Figure | None:
 def _rules(output: Output) -> Figure | None:
     """Compare rules, calibration and joint thresholds, of the first nested method."""
     table = _cascades(output)
-    table = table[~table["variant"].str.contains("tta|none")]
+    variant = table["variant"]  # another one in front of the rule says how the model was trained
+    table = table[variant.str.startswith("rule=") & ~variant.str.contains("tta")]
     if table["variant"].nunique() < 2:
         return None
     methods = list(table["method"].unique())
