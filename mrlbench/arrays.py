@@ -61,6 +61,10 @@ class Judged(NamedTuple):
         """Judge only the first `k` results, k <= K."""
         return Judged(self.gains[:, :k], self.relevant, self.ideal[:, :k])
 
+    def of(self, queries: slice) -> "Judged":
+        """Keep some of the queries."""
+        return Judged(self.gains[queries], self.relevant[queries], self.ideal[queries])
+
 
 def prefix(vectors: AnyFloatArray, dim: int) -> FloatArray:
     """Cut to the first `dim` coordinates, then L2-normalise (in this order).

@@ -25,6 +25,7 @@ from mrlbench.training.schedule import image_size
 TRAINING_SHARE, EMBEDDING_SHARE, SEARCH_SHARE = 0.35, 0.3, 0.5
 CUDA_SHARE = 0.15  # of bf16 products, for trainings on a GPU: a guess, not measured
 FORWARD_AND_BACKWARD = 3  # a training step costs about three forward passes
+CASCADE_SECONDS, LOGIT_SECONDS = 4, 6e-8  # of a model's cascades, at all and per logit
 GRAPH_SECONDS = 2.5e-7  # to build and search a graph, per row and dim, both of two libraries
 DECODE_SECONDS = 4.5e-3  # to read a JPEG of 500 × 375 pixels, on one core
 PROGRAM = 800 * 2**20  # bytes of the program with its libraries
@@ -137,8 +138,23 @@ class Estimate:
             ("eval-retrieval", self._retrieval(), "retrieval"),
             ("eval-knn", Cost(1 + 0.5 * self._searches, self._search_memory()), "knn"),
             *(adaptive if self._full and several else []),
+            *(self._cascades() if self._sizes.same_classes else []),
             ("bench-search", self._bench(), "speed"),
         ]
+
+    def _cascades(self) -> list[tuple[str, Cost, str]]:
+        """Tune and measure the cascades of the nested methods, if there are heads to go up."""
+        training, sizes = self._experiment.training, self._sizes
+        nested = [m for m, _ in self._experiment.trainings if "dim" not in split_method(m)[1]]
+        if not nested or len(training.dims) < 2:
+            return []
+        logits = sizes.queries * len(training.dims) * sizes.classes
+        seconds = len(nested) * (CASCADE_SECONDS + LOGIT_SECONDS * logits)
+        if self._experiment.evaluation.tta:
+            work = len(self._experiment.trainings) * sizes.queries * self._work[sizes.shape]
+            seconds = 2 * seconds + work / (self._speed * EMBEDDING_SHARE)
+        cost = Cost(seconds, PROGRAM + 1.5 * self._logits(training.dims))
+        return [("eval-adaptive-classification", cost, "adaptive_classification")]
 
     def _retrieval(self) -> Cost:
         """Search exactly at every dim, for every model and baseline."""

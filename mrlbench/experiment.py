@@ -111,6 +111,9 @@ class Evaluation(Strict):
     funnels: list[Funnel] = []  # empty: the paper's three, as far as the dims allow
     baselines: list[str] = ["random-dims", "pca"]  # reducers of the fixed full-width model
     beside: dict[str, str] = {}  # name -> embeddings folder: measured beside, with the baselines
+    tta: bool = False  # adaptive classification also with each image's mirror image (paper)
+    # of cascades with joint thresholds; empty: the widest head's accuracy and a little less
+    target_accuracies: list[Annotated[float, Field(gt=0, le=1)]] = []
 
 
 class Search(Strict):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray
+from mrlbench.arrays import AnyFloatArray, IntArray
 
 RESAMPLES = 1000
 PAIRED_RESAMPLES = 4000  # their intervals reach further into the tails
@@ -71,6 +71,25 @@ def paired_intervals(
     low, high = np.quantile(resampled, ((1 - level) / 2, (1 + level) / 2), axis=0)
     means = mean.mean(axis=0)
     return [Interval(*map(float, each)) for each in zip(means, low, high, strict=True)]
+
+
+def ratio_intervals(
+    sums: AnyFloatArray | IntArray, counts: AnyFloatArray | IntArray, seed: int = 0
+) -> list[tuple[float, float]]:
+    """Bootstrap the means of observations of which each query has its own number.
+
+    Args:
+        sums: (Q, M), M sums over the observations of each query.
+        counts: (Q,), how many observations each query has.
+        seed: Draws the resamples.
+
+    Returns:
+        M percentile intervals of sums / counts, both totalled over queries.
+    """
+    both = np.column_stack([sums, counts]).astype(np.float64)  # (Q, M + 1)
+    resampled = np.concatenate([w @ both for w in _weights(len(both), seed)])  # (R, M + 1)
+    low, high = np.quantile(resampled[:, :-1] / resampled[:, -1:], (0.025, 0.975), axis=0)
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
 def median_interval(samples: AnyFloatArray, seed: int = 0) -> Interval:

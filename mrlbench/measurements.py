@@ -1,5 +1,6 @@
 """Measurements: one row, one number; the same columns in every CSV file."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -107,7 +108,7 @@ def merge(
     Args:
         path: The CSV.
         rows: New ones.
-        instead_of: Cells; every earlier row that has all of them is dropped.
+        instead_of: Cells, or patterns of them; every earlier row that has all is dropped.
 
     Returns:
         The new rows as a table.
@@ -130,5 +131,11 @@ def _without(path: Path, cells: Mapping[str, object] | None) -> pd.DataFrame:
         return table
     has_all = pd.Series(True, index=table.index)
     for column, value in cells.items():
-        has_all &= (table[column].isna() if value is None else table[column] == value).fillna(False)
+        has_all &= _is(table[column], value).fillna(False)
     return table[~has_all]
+
+
+def _is(cells: "pd.Series[str]", value: object) -> "pd.Series[bool]":
+    if value is None:
+        return cells.isna()
+    return cells.str.fullmatch(value) if isinstance(value, re.Pattern) else cells == value

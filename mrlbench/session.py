@@ -7,6 +7,14 @@ from dataclasses import dataclass, replace
 
 from mrlbench import measurements
 from mrlbench.errors import UserError
+from mrlbench.evaluation.adaptive_classification import (
+    Cascades,
+    cascades_of,
+    check_cascade,
+    evaluate_adaptive_classification,
+    evaluate_mirrored_head,
+    has_cascade,
+)
 from mrlbench.evaluation.adaptive_retrieval import evaluate_adaptive_retrieval
 from mrlbench.evaluation.bench import Bench
 from mrlbench.evaluation.classification import check_heads, evaluate_classification
@@ -83,6 +91,25 @@ class Session:
             funnels=[funnel.model_dump() for funnel in funnels],
         )
 
+    def adaptive_classification(self) -> None:
+        """Cascades of every model with several heads; of the others only their TTA accuracy."""
+        evaluation = self.evaluation
+        targets = evaluation.target_accuracies
+        cascades = Cascades(self.asked, evaluation.tta, targets)
+        known = [s for s in self.sources if (s.embeddings.folder / "logits.npz").is_file()]
+        nested = [source for source in known if has_cascade(source)]
+        for source in nested or self.sources[:1]:
+            check_cascade(source, cascades)
+
+        def rows(source: Source) -> list[Row]:
+            if has_cascade(source):
+                return evaluate_adaptive_classification(source, cascades)
+            return evaluate_mirrored_head(source)
+
+        sources = known if evaluation.tta else nested
+        settings = {"heads": self.asked, "tta": evaluation.tta, "targets": targets}
+        self._measure("adaptive_classification", sources, rows, **settings)
+
     def speed(self) -> None:
         """Every index at every dim, on one source: time does not depend on the method."""
         first = next((each for each in self.sources if each.full_width), self.sources[0])
@@ -138,8 +165,7 @@ class Session:
                 with self.output.stage(stage, inputs, vectors=vectors):
                     earlier = self.output.manifest().get("stages", {}).get(stage, {})
                     changed = earlier.get("vectors", vectors) != vectors
-                    cells = {
-                        key: source.names.get(key)
-                        for key in ("method", "variant", "seed", "queries")
-                    }
+                    cells = {key: source.names.get(key) for key in VECTORS}
+                    if csv == "adaptive_classification":  # how a cascade works stands in it too
+                        cells["variant"] = cascades_of(source)
                     measurements.merge(path, rows(source), instead_of=cells if changed else None)

@@ -3,22 +3,23 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mrlbench.costs.flops import multiply_adds
 from mrlbench.dims import check_dims, default_dims
 from mrlbench.embedding.extract import Extractor, is_written
 from mrlbench.embedding.folder import (
     Embeddings,
     open_embeddings,
-    open_logits,
     open_logits_only,
 )
+from mrlbench.embedding.logits import MIRRORED, open_logits_file
 from mrlbench.errors import UserError
-from mrlbench.evaluation.source import Source
+from mrlbench.evaluation.source import Origin, Source
 from mrlbench.evaluation.training_cost import training_cost
 from mrlbench.experiment import split_method, split_variant
 from mrlbench.files import digest
@@ -131,7 +132,34 @@ class Workshop:
         inputs = self.inputs(method, seed)
         if is_written(folder, inputs):
             return folder
-        maker = self._lender(method) or self
+        extractor = self._extractor(method, seed)
+        with run.stage(f"embed {method} seed-{seed}", inputs):
+            extractor.write(folder, inputs, run.experiment.width, f"{method} seed {seed}")
+        return folder
+
+    def mirror_one(self, method: str, seed: int) -> None:
+        """Write the logits of one trained method summed over images and their mirror images.
+
+        Raises:
+            UserError: As for `embed_one`.
+        """
+        folder, inputs = self.embed_one(method, seed), self.inputs(method, seed)
+        if (folder / MIRRORED).is_file():
+            return
+        extractor = self._extractor(method, seed)
+        with self.run.stage(f"embed-mirrored {method} seed-{seed}", inputs):
+            extractor.write_mirrored(folder, inputs, f"{method} seed {seed}, mirrored")
+
+    def image_multiply_adds(self) -> int:
+        """Count the multiply–adds of one image through the backbone."""
+        model, images = self.run.experiment.model, self.dataset.queries.images
+        with torch.device("meta"):
+            module = load("models", model.name)(**model.arguments)
+        return multiply_adds(module, images.read(torch.arange(1).numpy()).shape[1:])
+
+    def _extractor(self, method: str, seed: int) -> Extractor:
+        """Load a trained method."""
+        run, maker = self.run, self._lender(method) or self
         trained, path = maker.inputs(method, seed), maker.run.model(method, seed) / checkpoint.NAME
         if not path.is_file():
             raise UserError(
@@ -145,10 +173,7 @@ class Workshop:
                 f"{'' if state['inputs'] == trained else ' of another'}: run `mrlbench train`"
             )
         backbone, head = load_trained(run.experiment, self.dataset, method, seed, path, self.device)
-        with run.stage(f"embed {method} seed-{seed}", inputs):
-            extractor = Extractor(backbone, head, self.dataset, self.device)
-            extractor.write(folder, inputs, run.experiment.width, f"{method} seed {seed}")
-        return folder
+        return Extractor(backbone, head, self.dataset, self.device)
 
     def inputs(self, method: str, seed: int) -> str:
         """Hash all that a model and its embeddings depend on."""
@@ -244,6 +269,7 @@ class Workshop:
             full_width=width in (0, experiment.width),
             baselines=tuple(reducers) if width == experiment.width and not variant else (),
             device=self.device.type,
+            origin=Origin(self.image_multiply_adds, partial(self.mirror_one, method, seed)),
         )
 
     def _beside(
@@ -303,7 +329,7 @@ def folder_source(
 
 def _open_folder(folder: Path, dims: Sequence[int]) -> tuple[Embeddings, Sequence[int]]:
     if (folder / "logits.npz").is_file() and not (folder / "database.npy").is_file():
-        return open_logits_only(folder), dims or list(open_logits(folder)[0])
+        return open_logits_only(folder), dims or open_logits_file(folder).dims
     embeddings = open_embeddings(folder)
     trained = embeddings.meta.get("trained_dims")
     if trained is not None and not all(isinstance(dim, int) for dim in trained):

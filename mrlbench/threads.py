@@ -1,6 +1,13 @@
 """One number of threads for every library."""
 
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from mrlbench.arrays import blocks
+
+Result = TypeVar("Result")
 
 
 def use_threads(count: int) -> int:
@@ -24,3 +31,20 @@ def threads_in_use() -> int:
     import torch
 
     return torch.get_num_threads()
+
+
+def map_blocks(work: Callable[[slice], Result], rows: int, size: int) -> list[Result]:
+    """Do some work on consecutive blocks of rows, in as many threads as the libraries have.
+
+    Blocks that fit a core's cache are faster than whole arrays even in one thread.
+
+    Args:
+        work: Array operations on a slice of rows; they let other threads run.
+        rows: How many there are.
+        size: Of a block.
+
+    Returns:
+        The results in order.
+    """
+    with ThreadPoolExecutor(threads_in_use()) as pool:
+        return list(pool.map(work, blocks(rows, size)))

@@ -16,7 +16,7 @@ from torchvision.models.resnet import Bottleneck, ResNet
 from torchvision.transforms.functional import normalize
 
 from mrlbench import experiment_file
-from mrlbench.embedding.folder import open_logits
+from mrlbench.embedding.logits import open_logits
 from mrlbench.models.resnet import resnet
 from mrlbench.plugins import load
 from mrlbench.training import checkpoint

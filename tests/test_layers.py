@@ -33,7 +33,7 @@ LAYERS = [
     {"experiment"},
     {"experiment_file"},
     {"runs"},
-    {"training", "embedding", "search"},
+    {"training", "embedding", "search", "cascade"},
     {"evaluation"},
     {"paper"},
     {"lending"},

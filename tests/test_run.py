@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from mrlbench import measurements
-from mrlbench.embedding.folder import open_embeddings, open_logits
+from mrlbench.embedding.folder import open_embeddings
+from mrlbench.embedding.logits import open_logits
 
 CSV = ["classification", "knn", "retrieval", "adaptive_retrieval", "search_speed", "analysis"]
 DIMS = [4, 16, 128, 512]

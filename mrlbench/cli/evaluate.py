@@ -115,6 +115,30 @@ def eval_adaptive_retrieval(
 
 
 @measuring
+def eval_adaptive_classification(
+    session: "Session",
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Also with logits summed over the mirror image.")
+    ] = False,
+    targets: Annotated[
+        str, typer.Option(help="Accuracies that joint thresholds must reach, such as 0.7,0.75.")
+    ] = "",
+) -> None:
+    """Cascades: from narrow heads to wider ones until one is sure; accuracy and expected dim."""
+    from dataclasses import replace
+
+    wanted = options.fractions("--targets", targets)
+    known = session.evaluation
+    update = {"tta": tta or known.tta, "target_accuracies": wanted or known.target_accuracies}
+    session = replace(session, evaluation=known.model_copy(update=update))
+    session.adaptive_classification()
+    dims = ["expected_dim", "expected_dim_std", "expected_dim_all_heads"]
+    metrics = ["top1", "top1_std", *dims, "mflops", "mflops_heads"]
+    papers = ["rule=max-softmax", "rule=max-softmax,tta"]
+    _show(session, "adaptive_classification", metrics, papers)
+
+
+@measuring
 def bench_search(
     session: "Session",
     queries: Annotated[int, typer.Option(min=0, help="Queries that are timed.")] = 0,
@@ -159,12 +183,14 @@ def _with(session: "Session", k: list[int] | None = None, shortlist: int = 0) ->
     return replace(session, evaluation=session.evaluation.model_copy(update=update))
 
 
-def _show(session: "Session", csv: str, metrics: list[str]) -> None:
+def _show(
+    session: "Session", csv: str, metrics: list[str], variants: list[str] | None = None
+) -> None:
     if progress.quiet or not session.output.csv(csv).is_file():  # skipped, with a line that says so
         return
     from mrlbench.reports.tables import metrics_table
 
-    typer.echo(metrics_table(session.output.csv(csv), metrics))
+    typer.echo(metrics_table(session.output.csv(csv), metrics, variants))
     typer.echo(f"wrote {session.output.csv(csv)}")
 
 
@@ -173,6 +199,7 @@ COMMANDS = {
     "eval-knn": eval_knn,
     "eval-retrieval": eval_retrieval,
     "eval-adaptive-retrieval": eval_adaptive_retrieval,
+    "eval-adaptive-classification": eval_adaptive_classification,
     "bench-search": bench_search,
     "analyze": analyze,
 }

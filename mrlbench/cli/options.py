@@ -79,6 +79,22 @@ def integers(name: str, text: str) -> list[int]:
         raise UserError(f"{name}: expected whole numbers such as 16,64, got {text!r}") from error
 
 
+def fractions(name: str, text: str) -> list[float]:
+    """Read `0.7,0.75`.
+
+    Raises:
+        UserError: Not numbers above 0 and up to 1.
+    """
+    try:
+        found = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise UserError(f"{name}: expected fractions such as 0.7,0.75, got {text!r}") from error
+    for each in found:
+        if not 0 < each <= 1:
+            raise UserError(f"{name}: expected fractions above 0 and up to 1, got {each:g}")
+    return found
+
+
 def words(text: str) -> list[str]:
     """Read `mrl,fixed-64`."""
     return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,17 +1,20 @@
 """Write embeddings: evaluation transforms, blocks, memory-mapped files, resumable."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from mrlbench.arrays import FloatArray
+from mrlbench.arrays import ByteArray, FloatArray, IntArray
+from mrlbench.embedding.logits import MIRRORED, PLAIN
 from mrlbench.files import replacing, write_json
 from mrlbench.heads import NestedHead
 from mrlbench.progress import Task, task
-from mrlbench.protocols import Dataset, Split
+from mrlbench.protocols import Dataset, Images, Split
 from mrlbench.training.batches import evaluation_batches, to_input
 
 BATCH = 256
@@ -37,7 +40,8 @@ class Extractor:
         """
         folder.mkdir(parents=True, exist_ok=True)
         splits = {"database": self._dataset.database, "queries": self._dataset.queries}
-        (folder / "meta.json").unlink(missing_ok=True)  # it says that the folder is whole
+        for stale in (MIRRORED, "meta.json"):  # the latter says that the folder is whole
+            (folder / stale).unlink(missing_ok=True)
         total = sum(len(split.labels) for split in splits.values())
         with task(f"embed {what}", total, "images") as work:
             for name, split in splits.items():
@@ -45,7 +49,7 @@ class Extractor:
                 _save(folder / f"{name}_labels.npy", split.labels)
         heads = not self._dataset.database_classes  # else they know other classes than the queries'
         if heads:
-            self._write_logits(folder)
+            _save_logits(folder / PLAIN, self._logits(folder / "queries.npy"), self._dataset)
         meta = {
             "inputs": inputs,
             "trained_dims": self._head.dims,
@@ -89,13 +93,49 @@ class Extractor:
             raise FloatingPointError("the model gives vectors that are not finite")
         return result
 
+    def write_mirrored(self, folder: Path, inputs: str, what: str) -> None:
+        """Write `logits_tta.npz`: each logit summed over the image and its mirror image.
+
+        Args:
+            folder: Whole embeddings, from `write`; the mirrored vectors of an interrupted call are
+                gone on with.
+            inputs: What the vectors depend on, hashed.
+            what: Shown with the progress.
+        """
+        queries, path = self._dataset.queries, folder / "queries_mirrored.npy"
+        mirrored = Split(_Mirrored(queries.images), queries.labels)
+        width = np.load(folder / "queries.npy", mmap_mode="r").shape[1]
+        with task(f"embed {what}", len(queries.labels), "images") as work:
+            self._write_vectors(path, mirrored, inputs, width, work)
+        sums = self._logits(folder / "queries.npy")
+        for dim, logits in self._logits(path).items():
+            sums[dim] += logits
+        _save_logits(folder / MIRRORED, sums, self._dataset)
+        for done in (path, path.with_suffix(".json")):
+            done.unlink()
+
     @torch.inference_mode()
-    def _write_logits(self, folder: Path) -> None:
-        vectors = torch.from_numpy(np.load(folder / "queries.npy")).to(self._device)
-        logits = [each.float().cpu().numpy() for each in self._head(vectors)]
-        arrays = {str(dim): each for dim, each in zip(self._head.dims, logits, strict=True)}
-        with replacing(folder / "logits.npz") as beside, beside.open("wb") as file:
-            np.savez(file, labels=self._dataset.queries.labels, **arrays)
+    def _logits(self, path: Path) -> dict[int, FloatArray]:
+        """Compute each head's logits of the vectors in a file, (Q, C) for each dim."""
+        vectors = torch.from_numpy(np.load(path)).to(self._device)
+        logits = self._head(vectors)
+        pairs = zip(self._head.dims, logits, strict=True)
+        return {dim: each.float().cpu().numpy() for dim, each in pairs}
+
+
+class _Mirrored:
+    """Images seen in a mirror."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(
+        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+    ) -> ByteArray:
+        return self._images.read(rows, random, size)[..., ::-1]  # along W
 
 
 def is_written(folder: Path, inputs: str) -> bool:
@@ -113,3 +153,9 @@ def _rows_done(state: Path, inputs: str) -> int:
 def _save(path: Path, array: np.ndarray) -> None:
     with replacing(path) as beside, beside.open("wb") as file:
         np.save(file, array)
+
+
+def _save_logits(path: Path, logits: Mapping[int, FloatArray], dataset: Dataset) -> None:
+    arrays: dict[str, Any] = {str(dim): each for dim, each in logits.items()}
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez(file, labels=dataset.queries.labels, **arrays)

@@ -1,7 +1,6 @@
 """The embeddings folder: how anybody's vectors come in, checked before any work."""
 
 import json
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, blocks
+from mrlbench.arrays import AnyFloatArray, IntArray, blocks
+from mrlbench.embedding.labels import integers
+from mrlbench.embedding.logits import open_logits_file
 from mrlbench.embedding.relevance import Labels, Qrels, Relevance
 from mrlbench.errors import UserError
 
@@ -80,51 +81,8 @@ def open_embeddings(folder: Path, made_from: str = "") -> Embeddings:
 
 def open_logits_only(folder: Path) -> Embeddings:
     """Open a folder that holds `logits.npz` and no vectors: enough to measure classification."""
-    logits, _ = open_logits(folder)
-    none = np.empty((0, max(logits)), dtype=np.float32)
+    none = np.empty((0, max(open_logits_file(folder).dims)), dtype=np.float32)
     return Embeddings(folder, none, none, None, _open_meta(folder))
-
-
-def open_logits(folder: Path) -> tuple[dict[int, FloatArray], IntArray]:
-    """Read `logits.npz`: (Q, C) for each dim, narrowest first, and labels (Q,).
-
-    Raises:
-        UserError: Not there, or not of that form.
-    """
-    path = folder / "logits.npz"
-    if not path.is_file():
-        raise UserError(f"expected logits in {path}, got no such file")
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            content = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, zipfile.BadZipFile, TypeError, AttributeError) as error:
-        raise UserError(f"expected an npz file in {path}, got none that loads: {error}") from error
-    labels = content.pop("labels", None)
-    if labels is None or not content or not all(name.isdigit() for name in content):
-        raise UserError(f"{path}: expected arrays named by dim, and labels, got {sorted(content)}")
-    if labels.ndim != 1:
-        raise UserError(f"{path}: expected labels of shape (queries,), got {labels.shape}")
-    for name, logits in content.items():
-        _check_logits(path, name, logits, labels)
-    ordered = {int(name): content[name].astype(np.float32) for name in sorted(content, key=int)}
-    return ordered, _integers(path, labels)
-
-
-def _check_logits(path: Path, name: str, logits: NDArray[Any], labels: NDArray[Any]) -> None:
-    if logits.ndim != 2 or len(logits) != len(labels):
-        raise UserError(
-            f"{path}: expected ({len(labels)}, C) logits at dim {name}, got {logits.shape}"
-        )
-    finite = np.isfinite(logits).all(axis=1)  # (Q,)
-    if not finite.all():
-        raise UserError(
-            f"{path}: expected finite logits at dim {name}, got others in row {finite.argmin()}"
-        )
-    if len(labels) and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
-        raise UserError(
-            f"{path}: expected labels from 0 to {logits.shape[1] - 1}, the columns at dim {name}, "
-            f"got {labels.min()} to {labels.max()}"
-        )
 
 
 def open_vectors(path: Path) -> AnyFloatArray:
@@ -194,17 +152,7 @@ def _labels(path: Path, count: int) -> IntArray:
         raise UserError(f"expected a .npy file in {path}: {error}") from error
     if labels.shape not in ((count,), (count, 1)):
         raise UserError(f"{path}: expected {count} labels, got shape {labels.shape}")
-    return _integers(path, labels.reshape(-1))
-
-
-def _integers(path: Path, labels: NDArray[Any]) -> IntArray:
-    """Accept integers only: float16 cannot tell classes above 2048 apart (PAPER: ImageNet-4K)."""
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise UserError(
-            f"{path}: expected integer labels, got {labels.dtype} (float16 collapses classes above "
-            "2048): write them as int64"
-        )
-    return labels.astype(np.int64)
+    return integers(path, labels.reshape(-1))
 
 
 def _open_meta(folder: Path) -> dict[str, Any]:

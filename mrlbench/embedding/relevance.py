@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,9 @@ import numpy as np
 
 from mrlbench.arrays import IntArray, Judged
 from mrlbench.errors import UserError
+from mrlbench.threads import map_blocks
+
+QUERIES_AT_ONCE = 1024
 
 
 class Relevance(Protocol):
@@ -28,14 +32,24 @@ class Labels:
 
     def judge(self, ids: IntArray) -> Judged:
         """Gain 1 for each row of the query's class."""
-        same = self.database[ids] == self.queries[:, None]  # (Q, K)
-        gains = (same & (ids >= 0)).astype(np.float32)  # -1 is a result that was not found
+        gains, ideal = (np.empty(ids.shape, dtype=np.float32) for _ in range(2))
+        ranks = np.arange(ids.shape[1])  # (K,)
+
+        def fill(rows: slice) -> None:
+            same = self.database[ids[rows]] == self.queries[rows, None]  # (B, K)
+            np.logical_and(same, ids[rows] >= 0, out=gains[rows])  # -1 was not found
+            np.less(ranks, self._relevant[rows, None], out=ideal[rows])
+
+        map_blocks(fill, len(ids), QUERIES_AT_ONCE)
+        return Judged(gains, self._relevant, ideal)
+
+    @cached_property
+    def _relevant(self) -> IntArray:
+        """Count the rows of each query's class, (Q,)."""
         classes, counts = np.unique(self.database, return_counts=True)
         place = np.searchsorted(classes, self.queries).clip(max=len(classes) - 1)
-        relevant = np.where(classes[place] == self.queries, counts[place], 0)  # (Q,)
-        ranks = np.arange(ids.shape[1])  # (K,)
-        ideal = (ranks < relevant[:, None]).astype(np.float32)  # (Q, K)
-        return Judged(gains, relevant.astype(np.int64), ideal)
+        found = np.where(classes[place] == self.queries, counts[place], 0)
+        return found.astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mrlbench.arrays import FloatArray, IntArray
-from mrlbench.embedding.folder import open_logits
+from mrlbench.embedding.logits import open_logits_file
 from mrlbench.errors import UserError
 from mrlbench.evaluation.scores import mean_rows
 from mrlbench.evaluation.source import Source
@@ -14,11 +14,12 @@ from mrlbench.measurements import Row
 
 def evaluate_classification(source: Source) -> list[Row]:
     """Measure top-1 and top-5 at each of the source's dims that has a head."""
-    logits, labels = open_logits(source.embeddings.folder)
+    file = open_logits_file(source.embeddings.folder)
     rows: list[Row] = []
     raw: dict[str, FloatArray] = {}
-    for dim in (each for each in source.dims if each in logits):
-        scores = {f"top{k}": top_k(logits[dim], labels, k) for k in (1, 5)}
+    for dim in (each for each in source.dims if each in file.dims):
+        logits = file.read(dim)
+        scores = {f"top{k}": top_k(logits, file.labels, k) for k in (1, 5)}
         template = source.row(task="classification", dim=dim, n_database=None, dtype=None)
         rows += mean_rows(template, scores)
         raw |= {f"{metric}@dim{dim}": each for metric, each in scores.items()}
@@ -32,7 +33,8 @@ def check_heads(sources: Sequence[Source], dims: Sequence[int]) -> None:
     Raises:
         UserError: The first such dim by name.
     """
-    heads = sorted({dim for each in sources for dim in open_logits(each.embeddings.folder)[0]})
+    files = [open_logits_file(each.embeddings.folder) for each in sources]
+    heads = sorted({dim for file in files for dim in file.dims})
     for dim in dims:
         if dim not in heads:
             known = ", ".join(str(each) for each in heads)

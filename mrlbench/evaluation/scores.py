@@ -10,6 +10,8 @@ from mrlbench.arrays import BoolArray, FloatArray, IntArray, Judged, Neighbors, 
 from mrlbench.intervals import mean_intervals
 from mrlbench.measurements import Row
 from mrlbench.plugins import label, load, names
+from mrlbench.protocols import Metric
+from mrlbench.threads import map_blocks
 
 TIE = 1e-6  # cosines closer than this are one value: what float32 sums over 2048 dims are good for
 QUERIES_AT_ONCE = 1024
@@ -21,13 +23,19 @@ def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, FloatArray]:
     Returns:
         The CSV's name of each metric, such as `map@10` and `top1`, -> (Q,).
     """
-    scores = {}
+    wanted: list[tuple[str, Metric, int]] = []
     for name in names("metrics"):
         metric, pattern = load("metrics", name), label("metrics", name)
         pattern = pattern if "{k}" in pattern else pattern + "@{k}"
-        for k in ks:
-            scores[pattern.format(k=k)] = metric(judged.first(k))
-    return scores
+        wanted += [(pattern.format(k=k), metric, k) for k in ks]
+
+    def score(rows: slice) -> list[FloatArray]:
+        some = judged.of(rows)
+        return [metric(some.first(k)) for _, metric, k in wanted]
+
+    blocks_of_scores = map_blocks(score, len(judged.gains), QUERIES_AT_ONCE)
+    joined = [np.concatenate(each) for each in zip(*blocks_of_scores, strict=True)]
+    return {name: each for (name, _, _), each in zip(wanted, joined, strict=True)}
 
 
 def recall_scores(found: Neighbors, truth: Neighbors, name: str, k: int) -> dict[str, FloatArray]:

@@ -2,14 +2,14 @@
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, FloatArray, Neighbors
+from mrlbench.arrays import AnyFloatArray, Neighbors
 from mrlbench.embedding.folder import Embeddings
 from mrlbench.files import replacing
 from mrlbench.measurements import Row
@@ -17,6 +17,19 @@ from mrlbench.plugins import load
 from mrlbench.protocols import Reducer
 from mrlbench.runs import Output
 from mrlbench.search import nested_search
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The trained model that made the vectors, where this program trained it.
+
+    Attributes:
+        image_multiply_adds: Counts those of one image through the backbone.
+        write_mirrored_logits: Writes `logits_tta.npz` beside `logits.npz`, unless it is there.
+    """
+
+    image_multiply_adds: Callable[[], int]
+    write_mirrored_logits: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class Source:
         full_width: Whether the whole vector was trained: not so for a fixed model narrower than D.
         baselines: Reducers to measure besides the prefix.
         device: Where exact search computes; None is the CPU.
+        origin: The model behind the vectors; None for anybody's.
     """
 
     output: Output
@@ -42,6 +56,7 @@ class Source:
     full_width: bool = True
     baselines: tuple[str, ...] = ()
     device: str | None = None
+    origin: Origin | None = None
 
     @property
     def has_heads(self) -> bool:
@@ -54,7 +69,7 @@ class Source:
         common = {"n_database": len(database), "dtype": str(database.dtype)}
         return Row(**{**common, **self.names, **cells})
 
-    def save_raw(self, kind: str, arrays: Mapping[str, FloatArray]) -> None:
+    def save_raw(self, kind: str, arrays: Mapping[str, AnyFloatArray]) -> None:
         """Keep per-query scores under `raw/`, beside those kept earlier of the same vectors."""
         path = self._raw(kind)
         earlier = _read(path, self.embeddings.fingerprint) or {}

@@ -15,8 +15,10 @@ def average_precision(judged: Judged) -> FloatArray:
     """
     hits = judged.gains > 0  # (Q, K)
     ranks = np.arange(1, hits.shape[1] + 1)  # (K,)
-    precision = np.cumsum(hits, axis=1) / ranks  # (Q, K)
-    earned = (precision * hits).sum(axis=1)  # (Q,)
+    precision = np.cumsum(hits, axis=1, dtype=np.float64)  # (Q, K)
+    precision /= ranks
+    precision *= hits
+    earned = precision.sum(axis=1)  # (Q,)
     attainable = np.clip(judged.relevant, 1, hits.shape[1])  # (Q,)
     scores: FloatArray = (earned / attainable).astype(np.float32)
     return scores

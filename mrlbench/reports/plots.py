@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from mrlbench import measurements
 from mrlbench.files import replacing
+from mrlbench.reports import cascade_plots
 from mrlbench.reports.paper_curves import paper_costs, paper_curves
 from mrlbench.reports.style import (
     dim_axis,
@@ -199,6 +200,7 @@ FIGURES: dict[str, Callable[[Output], Figure | None]] = {
     "time_by_dim_batch": _time_by_dim("batch"),
     "recall_by_time_single": _recall_by_time("single"),
     "recall_by_time_batch": _recall_by_time("batch"),
+    **cascade_plots.FIGURES,
 }
 
 

@@ -15,9 +15,10 @@ MAIN = (
 )
 
 
-def metrics_table(path: Path, metrics: Sequence[str]) -> str:
-    """Show some metrics side by side, one line for each measured thing."""
+def metrics_table(path: Path, metrics: Sequence[str], variants: Sequence[str] | None = None) -> str:
+    """Show some metrics side by side, one line for each measured thing; of some variants only."""
     table = measurements.read(path)
+    table = table if variants is None else table[table["variant"].isin(list(variants))]
     table = table[table["metric"].isin(list(metrics))]
     if table.empty:
         return f"none of {', '.join(metrics)} is in {path}"
