@@ -26,7 +26,7 @@ LAYERS = [
         "memory",
     },
     {"measurements"},
-    {"protocols", "images", "heads", "cifar", "faiss_index"},
+    {"protocols", "images", "heads", "cifar", "faiss_index", "moments"},
     set(KINDS),
     {"plugins"},
     {"costs"},
