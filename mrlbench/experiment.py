@@ -101,9 +101,13 @@ class Evaluation(Strict):
     dims: list[int] = []  # empty: the training dims
     k: list[Annotated[int, Field(ge=1)]] = Field(default=[10, 25, 50, 100], min_length=1)
     shortlist: int = Field(default=200, ge=1)
-    funnels: list[Funnel] = []  # empty: the paper's three, as far as the dims allow
+    shortlists: list[Annotated[int, Field(ge=1)]] = []  # other K, reranked at D only: an ablation
+    funnels: list[Funnel] = []  # empty: the paper's, as far as the dims allow
     baselines: list[str] = ["random-dims", "pca"]  # reducers of the fixed full-width model
     beside: dict[str, str] = {}  # name -> embeddings folder: measured beside, with the baselines
+    probes: bool = False  # whether to train linear probes on the frozen vectors at each dim
+    probe_rows: int = Field(default=50_000, ge=1)  # of the database, at most; in memory
+    probe_iterations: int = Field(default=100, ge=1)  # of L-BFGS, at most
 
 
 class Search(Strict):

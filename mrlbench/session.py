@@ -6,13 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mrlbench import measurements
+from mrlbench.embedding.folder import has_logits
 from mrlbench.errors import UserError
 from mrlbench.evaluation.adaptive_retrieval import evaluate_adaptive_retrieval
 from mrlbench.evaluation.bench import Bench
 from mrlbench.evaluation.classification import check_heads, evaluate_classification
+from mrlbench.evaluation.linear_probes import evaluate_probes
 from mrlbench.evaluation.retrieval import evaluate_knn, evaluate_retrieval
+from mrlbench.evaluation.shortlist_ablation import evaluate_shortlists
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.speed import bench_search
+from mrlbench.evaluation.svd_classifier import evaluate_svd_classifier
 from mrlbench.experiment import Evaluation, Search
 from mrlbench.files import digest
 from mrlbench.measurements import Row
@@ -49,11 +53,27 @@ class Session:
     pending: list[str] | None = None
 
     def classification(self) -> None:
-        """Linear top-1 and top-5 of each head."""
-        has_heads = [s for s in self.sources if (s.embeddings.folder / "logits.npz").is_file()]
-        sources = has_heads or self.sources  # vectors beside a run's need not have heads
-        check_heads(sources, self.asked)
-        self._measure("classification", sources, evaluate_classification)
+        """Linear top-1 and top-5 of each head, of its SVD, and of probes if they are asked for."""
+        asked = self.evaluation
+        probes = {"probes": [asked.probe_rows, asked.probe_iterations]} if asked.probes else {}
+
+        def is_probed(source: Source) -> bool:
+            return bool(probes) and source.full_width and not source.names.get("variant")
+
+        def rows(source: Source) -> list[Row]:
+            found: list[Row] = []
+            if has_logits(source.embeddings.folder) or not probes:
+                found += evaluate_classification(source) + evaluate_svd_classifier(source)
+            if is_probed(source):
+                found += evaluate_probes(source, asked.probe_rows, asked.probe_iterations)
+            return found
+
+        # vectors beside a run's need not have heads
+        known = [s for s in self.sources if has_logits(s.embeddings.folder) or is_probed(s)]
+        sources = known or self.sources
+        if not probes:
+            check_heads(sources, self.asked)
+        self._measure("classification", sources, rows, also=["svd-classifier"], **probes)
 
     def knn(self) -> None:
         """1-NN accuracy at each dim."""
@@ -71,14 +91,21 @@ class Session:
         )
 
     def adaptive_retrieval(self) -> None:
-        """The (Ds, Dr) grid and the funnels, of every model trained at full width."""
+        """The (Ds, Dr) grid, the funnels and other lengths of shortlists, of full-width models."""
         shortlist, funnels = self.evaluation.shortlist, self.evaluation.funnels
+        others = [length for length in self.evaluation.shortlists if length != shortlist]
+
+        def rows(source: Source) -> list[Row]:
+            grid = evaluate_adaptive_retrieval(source, shortlist, funnels)
+            return grid + evaluate_shortlists(source, others)
+
         self._measure(
             "adaptive_retrieval",
             [source for source in self.sources if source.full_width],
-            lambda source: evaluate_adaptive_retrieval(source, shortlist, funnels),
+            rows,
             shortlist=shortlist,
             funnels=[funnel.model_dump() for funnel in funnels],
+            **({"shortlists": others} if others else {}),
         )
 
     def speed(self) -> None:

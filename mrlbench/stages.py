@@ -17,6 +17,8 @@ from mrlbench.embedding.folder import (
     open_logits,
     open_logits_only,
 )
+from mrlbench.embedding.head import NAME as HEAD
+from mrlbench.embedding.head import write_head
 from mrlbench.errors import UserError
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.training_cost import training_cost
@@ -119,9 +121,13 @@ class Workshop:
         """
         run, folder = self.run, self.run.embeddings(method, seed)
         inputs = self.inputs(method, seed)
-        if is_written(folder, inputs):
-            return folder
         path = run.model(method, seed) / checkpoint.NAME
+        if is_written(folder, inputs):
+            if path.is_file() and not (folder / HEAD).is_file():  # embedded by an earlier version
+                earlier = checkpoint.load(path, self.device)
+                if earlier["inputs"] == inputs:
+                    write_head(folder, earlier["head"])
+            return folder
         if not path.is_file():
             raise UserError(
                 f"expected a trained {method} with seed {seed} in {path}: run `mrlbench train`"
@@ -137,6 +143,7 @@ class Workshop:
         with run.stage(f"embed {method} seed-{seed}", inputs):
             extractor = Extractor(backbone, head, self.dataset, self.device)
             extractor.write(folder, inputs, run.experiment.width, f"{method} seed {seed}")
+            write_head(folder, state["head"])
         return folder
 
     def inputs(self, method: str, seed: int) -> str:

@@ -65,9 +65,7 @@ def test_every_prefix_of_a_random_projection_keeps_inner_products_on_average(ort
 
 
 def test_a_random_projection_is_drawn_by_seed(database):
-    first, again, other = (
-        projection(database, seed=s).transform(database[:2]) for s in (3, 3, 4)
-    )
+    first, again, other = (projection(database, seed=s).transform(database[:2]) for s in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
 
