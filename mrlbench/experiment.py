@@ -212,6 +212,7 @@ class Experiment(Strict):
                 f"{where}: start_from: expected one of {', '.join(self.training.methods)}, "
                 f"got {training.start_from!r}"
             )
+        _check_separate(method, training, self.model)
         modules = model_modules(self.model) if training.unfreeze else set()
         for name in training.unfreeze or []:
             if name not in modules:
@@ -259,6 +260,25 @@ def check_method(method: str, width: int) -> None:
     check_arguments("methods", name, arguments)
     if arguments:
         check_dims(f"method {method}", [arguments["dim"]], width)
+
+
+def has_separate_networks(method: str) -> bool:
+    """Tell whether each dim of a method has a network, and so vectors, of its own."""
+    return bool(getattr(load("methods", split_method(method)[0]), "separate", False))
+
+
+def _check_separate(method: str, training: Training, model: Plugin) -> None:
+    """Let a method that changes the model try it, without allocating its weights."""
+    if not has_separate_networks(method):
+        return
+    if training.start_from or training.unfreeze is not None:
+        raise UserError(f"method {method}: expected no start_from and no unfreeze")
+    import torch
+
+    with torch.device("meta"):
+        backbone = load("models", model.name)(**model.arguments)
+        head = load("methods", split_method(method)[0])
+        head(backbone.width, 1, training.dims, training.weights).adapt(backbone)
 
 
 def _with_weights(key: str, training: Training) -> Training:

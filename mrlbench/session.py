@@ -11,6 +11,7 @@ from mrlbench.errors import UserError
 from mrlbench.evaluation.adaptive_retrieval import evaluate_adaptive_retrieval
 from mrlbench.evaluation.bench import Bench
 from mrlbench.evaluation.classification import check_heads, evaluate_classification
+from mrlbench.evaluation.linear_probes import VARIANT as PROBE
 from mrlbench.evaluation.linear_probes import evaluate_probes
 from mrlbench.evaluation.retrieval import evaluate_knn, evaluate_retrieval
 from mrlbench.evaluation.shortlist_ablation import evaluate_shortlists
@@ -97,7 +98,8 @@ class Session:
 
         def rows(source: Source) -> list[Row]:
             grid = evaluate_adaptive_retrieval(source, shortlist, funnels)
-            return grid + evaluate_shortlists(source, others)
+            is_ablation = bool(source.names.get("variant"))  # one ablation at a time
+            return grid if is_ablation else grid + evaluate_shortlists(source, others)
 
         self._measure(
             "adaptive_retrieval",
@@ -151,8 +153,9 @@ class Session:
                 with self.output.stage(stage, inputs, vectors=vectors):
                     earlier = self.output.manifest().get("stages", {}).get(stage, {})
                     changed = earlier.get("vectors", vectors) != vectors
-                    cells = {
-                        key: source.names.get(key)
-                        for key in ("method", "variant", "seed", "queries")
-                    }
+                    keys = ["method", "variant", "seed", "queries"]
+                    keys += ["dim"] if "dim" in source.names else []  # one of several networks
+                    cells = {key: source.names.get(key) for key in keys}
+                    if changed and csv == "classification" and not cells["variant"]:
+                        measurements.merge(path, [], cells | {"variant": PROBE})
                     measurements.merge(path, rows(source), instead_of=cells if changed else None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mrlbench.dims import check_dims, default_dims
 from mrlbench.embedding.extract import Extractor, is_written
@@ -22,8 +23,9 @@ from mrlbench.embedding.head import write_head
 from mrlbench.errors import UserError
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.training_cost import training_cost
-from mrlbench.experiment import split_method, split_variant
+from mrlbench.experiment import has_separate_networks, split_method, split_variant
 from mrlbench.files import digest
+from mrlbench.heads import NestedHead
 from mrlbench.measurements import Row
 from mrlbench.plugins import check_arguments, load
 from mrlbench.protocols import Dataset
@@ -140,11 +142,26 @@ class Workshop:
                 f"{'' if state['inputs'] == inputs else ' of another'}: run `mrlbench train`"
             )
         backbone, head = load_trained(run.experiment, self.dataset, method, seed, path, self.device)
+        what = f"{method} seed {seed}"
         with run.stage(f"embed {method} seed-{seed}", inputs):
-            extractor = Extractor(backbone, head, self.dataset, self.device)
-            extractor.write(folder, inputs, run.experiment.width, f"{method} seed {seed}")
+            # full width last: when its folder is whole, the others are
+            for dim in head.dims[:-1] if head.separate else ():
+                self._embed(width_folder(folder, dim), inputs, head.alone(backbone, dim), dim, what)
+            width = run.experiment.width
+            self._embed(folder, inputs, head.alone(backbone, width), width, what)
             write_head(folder, state["head"])
         return folder
+
+    def _embed(
+        self,
+        folder: Path,
+        inputs: str,
+        network: tuple[nn.Module, NestedHead],
+        width: int,
+        what: str,
+    ) -> None:
+        if not is_written(folder, inputs):
+            Extractor(*network, self.dataset, self.device).write(folder, inputs, width, what)
 
     def inputs(self, method: str, seed: int) -> str:
         """Hash all that a model and its embeddings depend on."""
@@ -182,9 +199,10 @@ class Workshop:
         if dims:
             check_dims("--dims", dims, experiment.width)
         found = [
-            self._source(method, seed, own, baselines)
+            source
             for method, seed in self.pairs
             if (own := self._own_dims(method, dims))
+            for source in self._sources(method, seed, own, baselines)
         ]
         found += [
             self._beside(name, Path(folder), dims, baselines)
@@ -198,10 +216,37 @@ class Workshop:
     def _own_dims(self, method: str, dims: Sequence[int]) -> list[int]:
         experiment = self.run.experiment
         own = split_method(method)[1].get("dim", experiment.width)
+        if has_separate_networks(method):
+            wanted = dims or experiment.evaluation.dims
+            return [dim for dim in experiment.training_of(method).dims if dim in wanted]
         if own == experiment.width:
             heads = experiment.training_of(method).dims if split_variant(method)[1] else []
             return list(dims) or sorted({*experiment.evaluation.dims, *heads})
         return [own] if own in dims or not dims else []
+
+    def _sources(
+        self, method: str, seed: int, dims: Sequence[int], baselines: Sequence[str] | None
+    ) -> list[Source]:
+        """Open the vectors of a method: one folder, or one for each dim that has its own."""
+        whole = self._source(method, seed, dims, baselines)
+        if not has_separate_networks(method):
+            return [whole]
+        return [self._at_width(whole, dim) for dim in dims]
+
+    def _at_width(self, whole: Source, dim: int) -> Source:
+        """Open the vectors of one width of a method whose widths are networks of their own."""
+        embeddings = whole.embeddings
+        if dim < embeddings.width:
+            folder = width_folder(embeddings.folder, dim)
+            embeddings = open_embeddings(folder, made_from=embeddings.made_from)
+        return replace(
+            whole,
+            embeddings=embeddings,
+            dims=(dim,),
+            names={**whole.names, "dim": dim},
+            label=f"{whole.label}-width-{dim}",
+            full_width=False,  # there is nothing to cut, and nothing to rerank
+        )
 
     def _source(
         self, method: str, seed: int, dims: Sequence[int], baselines: Sequence[str] | None
@@ -247,6 +292,11 @@ class Workshop:
         shape = dataset.train.images.read(torch.arange(1).numpy()).shape[1:]
         classes = len(dataset.classes)
         return training_cost(run.experiment, run.name, shape, classes, self.device)
+
+
+def width_folder(folder: Path, dim: int) -> Path:
+    """Say where the vectors of a narrower network stand, under those of the full width."""
+    return folder / f"width-{dim}"
 
 
 def folder_source(

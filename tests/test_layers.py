@@ -26,7 +26,7 @@ LAYERS = [
         "memory",
     },
     {"measurements"},
-    {"protocols", "images", "heads", "cifar", "faiss_index", "moments"},
+    {"protocols", "images", "heads", "cifar", "faiss_index", "moments", "slimming"},
     set(KINDS),
     {"plugins"},
     {"costs"},
