@@ -154,6 +154,7 @@ def run(tmp_path_factory):
         "--set=training.dims=[64, 256, 512]",
         "--set=evaluation.dims=[16, 64, 512]",
         "--set=training.epochs=2",
+        "--set=model.stem_stride=4",
         "--set=training.batch_size=64",
     ]
     steps = [["train", "digits", f"--run={folder}", *own], ["eval-retrieval", str(folder)]]
@@ -196,7 +197,7 @@ def test_rows_stand_at_the_dims_that_were_trained_and_are_those_of_their_vectors
         assert knn[dim] == pytest.approx(right.mean(), abs=3e-3)
         logits, asked = open_logits(folder)
         assert top1[dim] == pytest.approx((logits[dim].argmax(axis=1) == asked).mean())
-    assert knn[512] > 0.5  # ten classes: it learned
+    assert knn[512] > 0.4  # of ten classes: it learned
 
 
 def test_what_is_done_is_not_done_again(run, mrlbench, caplog):
