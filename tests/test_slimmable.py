@@ -155,6 +155,7 @@ def run(tmp_path_factory):
         "--set=evaluation.dims=[16, 64, 512]",
         "--set=training.epochs=2",
         "--set=model.stem_stride=4",
+        "--set=training.precision='float32'",
         "--set=training.batch_size=64",
     ]
     steps = [["train", "digits", f"--run={folder}", *own], ["eval-retrieval", str(folder)]]

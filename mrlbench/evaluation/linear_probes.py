@@ -83,10 +83,9 @@ def _probe(
     source: Source, train: Part, queries: Part, dim: int, iterations: int
 ) -> tuple[dict[str, FloatArray], bool]:
     device = torch.device(source.device or "cpu")
-    features, asked, labels = (
-        torch.from_numpy(each).to(device)
-        for each in (train.vectors[:, :dim], queries.vectors[:, :dim], train.classes)
-    )
+    # read a hundred times over: rows of a narrow dim would each be on a page of memory of their own
+    cut = (np.ascontiguousarray(each.vectors[:, :dim]) for each in (train, queries))
+    features, asked, labels = (torch.from_numpy(each).to(device) for each in (*cut, train.classes))
     probe = train_probe(features, labels, int(train.classes.max()) + 1, iterations)
     logits, known = probe.logits(asked), queries.classes >= 0
     ones = [top_k(logits, queries.classes.clip(0), k) * known for k in (1, 5)]
