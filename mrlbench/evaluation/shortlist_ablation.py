@@ -1,13 +1,14 @@
 """How long a shortlist must be: reranks at full width of shortlists of several lengths."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from mrlbench.arrays import FloatArray, Neighbors, blocks, join
 from mrlbench.evaluation.adaptive_retrieval import K
 from mrlbench.evaluation.retrieval import cost_row, recall_full
-from mrlbench.evaluation.scores import contained, mean_rows, metric_scores
+from mrlbench.evaluation.scores import contained, mean_rows, metric_scores, raw_key
 from mrlbench.evaluation.source import Source
 from mrlbench.measurements import Row
 from mrlbench.search import nested_search
@@ -48,7 +49,7 @@ def evaluate_shortlists(source: Source, lengths: Sequence[int]) -> list[Row]:
         rows.append(cost_row(template, Schedule(dim, (width,), (length,))))
         short = source.row(task="adaptive-retrieval", **common)
         rows += mean_rows(short, {f"ceiling_full@{k}": ceiling})
-        raw |= {f"{metric}@dim{dim}>{width}@{length}": each for metric, each in scores.items()}
+        raw |= {raw_key(replace(template, metric=name)): each for name, each in scores.items()}
     source.save_raw("scores-shortlists", raw)
     return rows
 
