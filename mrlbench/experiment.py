@@ -108,12 +108,16 @@ class Evaluation(Strict):
     dims: list[int] = []  # empty: the training dims
     k: list[Annotated[int, Field(ge=1)]] = Field(default=[10, 25, 50, 100], min_length=1)
     shortlist: int = Field(default=200, ge=1)
-    funnels: list[Funnel] = []  # empty: the paper's three, as far as the dims allow
+    shortlists: list[Annotated[int, Field(ge=1)]] = []  # other K, reranked at D only: an ablation
+    funnels: list[Funnel] = []  # empty: the paper's, as far as the dims allow
     baselines: list[str] = ["random-dims", "pca"]  # reducers of the fixed full-width model
     beside: dict[str, str] = {}  # name -> embeddings folder: measured beside, with the baselines
     tta: bool = False  # adaptive classification also with each image's mirror image (paper)
     # of cascades with joint thresholds; empty: the widest head's accuracy and a little less
     target_accuracies: list[Annotated[float, Field(gt=0, le=1)]] = []
+    probes: bool = False  # whether to train linear probes on the frozen vectors at each dim
+    probe_rows: int = Field(default=50_000, ge=1)  # of the database, at most; in memory
+    probe_iterations: int = Field(default=100, ge=1)  # of L-BFGS, at most
 
 
 class Search(Strict):
@@ -223,6 +227,7 @@ class Experiment(Strict):
                 f"{where}: start_from: expected one of {', '.join(self.training.methods)}, "
                 f"got {training.start_from!r}"
             )
+        _check_separate(method, training, self.model)
         modules = model_modules(self.model) if training.unfreeze else set()
         for name in training.unfreeze or []:
             if name not in modules:
@@ -270,6 +275,25 @@ def check_method(method: str, width: int) -> None:
     check_arguments("methods", name, arguments)
     if arguments:
         check_dims(f"method {method}", [arguments["dim"]], width)
+
+
+def has_separate_networks(method: str) -> bool:
+    """Tell whether each dim of a method has a network, and so vectors, of its own."""
+    return bool(getattr(load("methods", split_method(method)[0]), "separate", False))
+
+
+def _check_separate(method: str, training: Training, model: Plugin) -> None:
+    """Let a method that changes the model try it, without allocating its weights."""
+    if not has_separate_networks(method):
+        return
+    if training.start_from or training.unfreeze is not None:
+        raise UserError(f"method {method}: expected no start_from and no unfreeze")
+    import torch
+
+    with torch.device("meta"):
+        backbone = load("models", model.name)(**model.arguments)
+        head = load("methods", split_method(method)[0])
+        head(backbone.width, 1, training.dims, training.weights).adapt(backbone)
 
 
 def _with_weights(key: str, training: Training) -> Training:

@@ -1,6 +1,7 @@
 """What the methods share: the weighted sum of the loss at each nested dim."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +13,26 @@ class NestedHead(nn.Module):
     Args:
         dims: M, increasing.
         weights: The paper's c_m, one for each dim.
+
+    Attributes:
+        separate: Whether the vectors at each dim come from a network of its own, and are no prefix
+            of one vector: each dim then has an embeddings folder of its own.
     """
+
+    separate: ClassVar[bool] = False
 
     def __init__(self, dims: Sequence[int], weights: Sequence[float]) -> None:
         super().__init__()
         self.dims = tuple(dims)
         self.weights = tuple(weights)
+
+    def adapt(self, backbone: nn.Module) -> nn.Module:
+        """Make of the model what gives this head its input; it is trained and kept in its place."""
+        return backbone
+
+    def alone(self, backbone: nn.Module, dim: int) -> "tuple[nn.Module, NestedHead]":
+        """Give the network behind the vectors at one dim, and the head that reads them."""
+        return backbone, self
 
     def loss(self, losses: Tensor) -> Tensor:
         """Sum the weighted cross-entropies over the nested dims (paper, eq. 1).

@@ -117,7 +117,10 @@ class Backbone(Protocol):
 
 
 class Method(Protocol):
-    """What a method plug-in gives: a `torch.nn.Module` of heads over the nested dims."""
+    """What a method plug-in gives: a `torch.nn.Module` of heads over the nested dims.
+
+    A method that changes the model too overrides `adapt` and `alone` of `heads.NestedHead`.
+    """
 
     dims: tuple[int, ...]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mrlbench import measurements
+from mrlbench.embedding.folder import has_logits
 from mrlbench.errors import UserError
 from mrlbench.evaluation.adaptive_classification import (
     Cascades,
@@ -18,9 +19,13 @@ from mrlbench.evaluation.adaptive_classification import (
 from mrlbench.evaluation.adaptive_retrieval import evaluate_adaptive_retrieval
 from mrlbench.evaluation.bench import Bench
 from mrlbench.evaluation.classification import check_heads, evaluate_classification
+from mrlbench.evaluation.linear_probes import VARIANT as PROBE
+from mrlbench.evaluation.linear_probes import evaluate_probes
 from mrlbench.evaluation.retrieval import evaluate_knn, evaluate_retrieval
+from mrlbench.evaluation.shortlist_ablation import evaluate_shortlists
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.speed import bench_search
+from mrlbench.evaluation.svd_classifier import evaluate_svd_classifier
 from mrlbench.experiment import Evaluation, Search
 from mrlbench.files import digest
 from mrlbench.measurements import Row
@@ -57,13 +62,29 @@ class Session:
     pending: list[str] | None = None
 
     def classification(self) -> None:
-        """Linear top-1 and top-5 of each head."""
-        sources = self._with_heads("classification")
-        # vectors beside a run's need not have logits
-        sources = [s for s in sources if (s.embeddings.folder / "logits.npz").is_file()] or sources
-        if sources:
+        """Linear top-1 and top-5 of each head, of its SVD, and of probes if they are asked for."""
+        asked = self.evaluation
+        probes = {"probes": [asked.probe_rows, asked.probe_iterations]} if asked.probes else {}
+
+        def is_probed(source: Source) -> bool:
+            return bool(probes) and source.full_width and not source.names.get("variant")
+
+        def rows(source: Source) -> list[Row]:
+            found: list[Row] = []
+            if has_logits(source.embeddings.folder) or not probes:
+                found += evaluate_classification(source) + evaluate_svd_classifier(source)
+            if is_probed(source):
+                found += evaluate_probes(source, asked.probe_rows, asked.probe_iterations)
+            return found
+
+        # vectors beside a run's need not have heads
+        with_heads = self._with_heads("classification")
+        known = [s for s in with_heads if has_logits(s.embeddings.folder) or is_probed(s)]
+        sources = known or with_heads
+        if not probes and sources:
             check_heads(sources, self.asked)
-            self._measure("classification", sources, evaluate_classification)
+        if sources:
+            self._measure("classification", sources, rows, also=["svd-classifier"], **probes)
 
     def knn(self) -> None:
         """1-NN accuracy at each dim."""
@@ -81,14 +102,22 @@ class Session:
         )
 
     def adaptive_retrieval(self) -> None:
-        """The (Ds, Dr) grid and the funnels, of every model trained at full width."""
+        """The (Ds, Dr) grid, the funnels and other lengths of shortlists, of full-width models."""
         shortlist, funnels = self.evaluation.shortlist, self.evaluation.funnels
+        others = [length for length in self.evaluation.shortlists if length != shortlist]
+
+        def rows(source: Source) -> list[Row]:
+            grid = evaluate_adaptive_retrieval(source, shortlist, funnels)
+            is_ablation = bool(source.names.get("variant"))  # one ablation at a time
+            return grid if is_ablation else grid + evaluate_shortlists(source, others)
+
         self._measure(
             "adaptive_retrieval",
             [source for source in self.sources if source.full_width],
-            lambda source: evaluate_adaptive_retrieval(source, shortlist, funnels),
+            rows,
             shortlist=shortlist,
             funnels=[funnel.model_dump() for funnel in funnels],
+            **({"shortlists": others} if others else {}),
         )
 
     def adaptive_classification(self) -> None:
@@ -163,9 +192,21 @@ class Session:
                 self.pending.append(stage)
             else:
                 with self.output.stage(stage, inputs, vectors=vectors):
+                    found = rows(source)
                     earlier = self.output.manifest().get("stages", {}).get(stage, {})
-                    changed = earlier.get("vectors", vectors) != vectors
-                    cells = {key: source.names.get(key) for key in VECTORS}
-                    if csv == "adaptive_classification":  # how a cascade works stands in it too
-                        cells["variant"] = cascades_of(source)
-                    measurements.merge(path, rows(source), instead_of=cells if changed else None)
+                    if earlier.get("vectors", vectors) != vectors:
+                        self._drop(csv, source)
+                    measurements.merge(path, found)
+
+    def _drop(self, csv: str, source: Source) -> None:
+        """Drop the rows of vectors that are no longer there."""
+        cells = {key: source.names.get(key) for key in VECTORS}
+        if "dim" in source.names:  # one of several networks
+            cells["dim"] = source.names["dim"]
+        variants = [cells["variant"]]
+        if csv == "adaptive_classification":  # how a cascade works stands in it too
+            variants = [cascades_of(source)]
+        elif csv == "classification" and not cells["variant"]:
+            variants.append(PROBE)
+        for variant in variants:
+            measurements.merge(self.output.csv(csv), [], cells | {"variant": variant})

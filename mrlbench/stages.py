@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mrlbench.costs.flops import multiply_adds
 from mrlbench.dims import check_dims, default_dims
@@ -17,12 +18,15 @@ from mrlbench.embedding.folder import (
     open_embeddings,
     open_logits_only,
 )
+from mrlbench.embedding.head import NAME as HEAD
+from mrlbench.embedding.head import write_head
 from mrlbench.embedding.logits import MIRRORED, open_logits_file
 from mrlbench.errors import UserError
 from mrlbench.evaluation.source import Origin, Source
 from mrlbench.evaluation.training_cost import training_cost
-from mrlbench.experiment import split_method, split_variant
+from mrlbench.experiment import has_separate_networks, split_method, split_variant
 from mrlbench.files import digest
+from mrlbench.heads import NestedHead
 from mrlbench.lending import check_lent, lender
 from mrlbench.measurements import Row
 from mrlbench.plugins import check_arguments, load
@@ -131,11 +135,25 @@ class Workshop:
         run, folder = self.run, self.run.embeddings(method, seed)
         inputs = self.inputs(method, seed)
         if is_written(folder, inputs):
+            self._add_head(method, seed, folder)
             return folder
-        extractor = self._extractor(method, seed)
+        backbone, head = self._load(method, seed)
+        what, width = f"{method} seed {seed}", run.experiment.width
         with run.stage(f"embed {method} seed-{seed}", inputs):
-            extractor.write(folder, inputs, run.experiment.width, f"{method} seed {seed}")
+            # full width last: when its folder is whole, the others are
+            for dim in head.dims[:-1] if head.separate else ():
+                self._embed(width_folder(folder, dim), inputs, head.alone(backbone, dim), dim, what)
+            self._embed(folder, inputs, head.alone(backbone, width), width, what)
+            write_head(folder, head.state_dict())
         return folder
+
+    def _add_head(self, method: str, seed: int, folder: Path) -> None:
+        """Write the head beside vectors that an earlier version embedded without it."""
+        path = self.run.model(method, seed) / checkpoint.NAME
+        if path.is_file() and not (folder / HEAD).is_file():
+            earlier = checkpoint.load(path, self.device)
+            if earlier["inputs"] == self.inputs(method, seed):
+                write_head(folder, earlier["head"])
 
     def mirror_one(self, method: str, seed: int) -> None:
         """Write the logits of one trained method summed over images and their mirror images.
@@ -146,7 +164,9 @@ class Workshop:
         folder, inputs = self.embed_one(method, seed), self.inputs(method, seed)
         if (folder / MIRRORED).is_file():
             return
-        extractor = self._extractor(method, seed)
+        backbone, head = self._load(method, seed)
+        network = head.alone(backbone, self.run.experiment.width)
+        extractor = Extractor(*network, self.dataset, self.device)
         with self.run.stage(f"embed-mirrored {method} seed-{seed}", inputs):
             extractor.write_mirrored(folder, inputs, f"{method} seed {seed}, mirrored")
 
@@ -157,8 +177,12 @@ class Workshop:
             module = load("models", model.name)(**model.arguments)
         return multiply_adds(module, images.read(torch.arange(1).numpy()).shape[1:])
 
-    def _extractor(self, method: str, seed: int) -> Extractor:
-        """Load a trained method."""
+    def _load(self, method: str, seed: int) -> tuple[nn.Module, NestedHead]:
+        """Load a trained method, from the run that lends its models if another does.
+
+        Raises:
+            UserError: It is not trained, or was with another experiment.
+        """
         run, maker = self.run, self._lender(method) or self
         trained, path = maker.inputs(method, seed), maker.run.model(method, seed) / checkpoint.NAME
         if not path.is_file():
@@ -172,8 +196,18 @@ class Workshop:
                 f"{path}: expected {epochs} epochs of this experiment, got {state['epoch']}"
                 f"{'' if state['inputs'] == trained else ' of another'}: run `mrlbench train`"
             )
-        backbone, head = load_trained(run.experiment, self.dataset, method, seed, path, self.device)
-        return Extractor(backbone, head, self.dataset, self.device)
+        return load_trained(run.experiment, self.dataset, method, seed, path, self.device)
+
+    def _embed(
+        self,
+        folder: Path,
+        inputs: str,
+        network: tuple[nn.Module, NestedHead],
+        width: int,
+        what: str,
+    ) -> None:
+        if not is_written(folder, inputs):
+            Extractor(*network, self.dataset, self.device).write(folder, inputs, width, what)
 
     def inputs(self, method: str, seed: int) -> str:
         """Hash all that a model and its embeddings depend on."""
@@ -222,9 +256,10 @@ class Workshop:
         if dims:
             check_dims("--dims", dims, experiment.width)
         found = [
-            self._source(method, seed, own, baselines)
+            source
             for method, seed in self.pairs
             if (own := self._own_dims(method, dims))
+            for source in self._sources(method, seed, own, baselines)
         ]
         found += [
             self._beside(name, Path(folder), dims, baselines)
@@ -238,10 +273,37 @@ class Workshop:
     def _own_dims(self, method: str, dims: Sequence[int]) -> list[int]:
         experiment = self.run.experiment
         own = split_method(method)[1].get("dim", experiment.width)
+        if has_separate_networks(method):
+            wanted = dims or experiment.evaluation.dims
+            return [dim for dim in experiment.training_of(method).dims if dim in wanted]
         if own == experiment.width:
             heads = experiment.training_of(method).dims if split_variant(method)[1] else []
             return list(dims) or sorted({*experiment.evaluation.dims, *heads})
         return [own] if own in dims or not dims else []
+
+    def _sources(
+        self, method: str, seed: int, dims: Sequence[int], baselines: Sequence[str] | None
+    ) -> list[Source]:
+        """Open the vectors of a method: one folder, or one for each dim that has its own."""
+        whole = self._source(method, seed, dims, baselines)
+        if not has_separate_networks(method):
+            return [whole]
+        return [self._at_width(whole, dim) for dim in dims]
+
+    def _at_width(self, whole: Source, dim: int) -> Source:
+        """Open the vectors of one width of a method whose widths are networks of their own."""
+        embeddings = whole.embeddings
+        if dim < embeddings.width:
+            folder = width_folder(embeddings.folder, dim)
+            embeddings = open_embeddings(folder, made_from=embeddings.made_from)
+        return replace(
+            whole,
+            embeddings=embeddings,
+            dims=(dim,),
+            names={**whole.names, "dim": dim},
+            label=f"{whole.label}-width-{dim}",
+            full_width=False,  # there is nothing to cut, and nothing to rerank
+        )
 
     def _source(
         self, method: str, seed: int, dims: Sequence[int], baselines: Sequence[str] | None
@@ -288,6 +350,11 @@ class Workshop:
         shape = dataset.train.images.read(torch.arange(1).numpy()).shape[1:]
         classes = len(dataset.classes)
         return training_cost(run.experiment, run.name, shape, classes, self.device)
+
+
+def width_folder(folder: Path, dim: int) -> Path:
+    """Say where the vectors of a narrower network stand, under those of the full width."""
+    return folder / f"width-{dim}"
 
 
 def folder_source(

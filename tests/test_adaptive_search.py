@@ -97,7 +97,8 @@ def test_the_papers_mflops():
 
 def test_the_papers_funnels_are_the_default_where_the_dims_allow():
     dims = [8, 16, 32, 64, 128, 256, 512, 1024, 2048]
-    found = schedules(dims, [], ROWS)
+    both = schedules(dims, [], ROWS)
+    found, others = both[:3], both[3:]
     assert [each.shortlist_dim for each in found] == [16, 16, 16]
     assert {each.rerank_dims for each in found} == {(32, 64, 128, 256, 2048)}
     assert [each.lengths for each in found] == [
@@ -105,7 +106,11 @@ def test_the_papers_funnels_are_the_default_where_the_dims_allow():
         (400, 200, 50, 25, 10),
         (800, 400, 200, 50, 10),
     ]
-    assert [each.lengths[0] for each in schedules(dims, [], 500)] == [200, 400]
+    assert [each.shortlist_dim for each in others] == [8, 32, 32, 64]
+    assert all(each.rerank_dims[-1] == 2048 and each.lengths[-1] == 10 for each in others)
+    assert [each.lengths[0] for each in schedules(dims, [], 500)] == [200, 400, 200]
+    without = [dim for dim in dims if dim != 512]  # a rung of the ladders from 32 and 64
+    assert {each.shortlist_dim for each in schedules(without, [], ROWS)} == {8, 16}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ LAYERS = [
         "memory",
     },
     {"measurements"},
-    {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index"},
+    {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index", "moments", "slimming"},
     set(KINDS),
     {"plugins"},
     {"costs"},

@@ -80,8 +80,14 @@ def measuring(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @measuring
-def eval_classification(session: "Session") -> None:
-    """Linear top-1 and top-5 of each head, per dim and method."""
+def eval_classification(
+    session: "Session",
+    probes: Annotated[
+        bool, typer.Option("--probes", help="Train linear probes on the frozen vectors too.")
+    ] = False,
+) -> None:
+    """Linear top-1 and top-5 of each head, per dim and method; with --probes of any vectors."""
+    session = _with(session, probes=probes)
     session.classification()
     _show(session, "classification", ["top1", "top5"])
 
@@ -107,9 +113,11 @@ def eval_retrieval(session: "Session", k: options.Ks = "") -> None:
 def eval_adaptive_retrieval(
     session: "Session",
     shortlist: Annotated[int, typer.Option(min=0, help="K, how many are reranked.")] = 0,
+    shortlists: Annotated[str, typer.Option(help="Other K, reranked at D: 100,400,800.")] = "",
 ) -> None:
-    """Shortlist at Ds and rerank at Dr: the whole grid, and the funnels."""
-    session = _with(session, shortlist=shortlist)
+    """Shortlist at Ds and rerank at Dr: the whole grid, the funnels, and other lengths of K."""
+    others = options.integers("--shortlists", shortlists)
+    session = _with(session, shortlist=shortlist, shortlists=others)
     session.adaptive_retrieval()
     _show(session, "adaptive_retrieval", ["map@10", "recall_full@10", "top1", "mflops"])
 
@@ -173,13 +181,14 @@ def analyze(
     typer.echo(plain_table(table))
 
 
-def _with(session: "Session", k: list[int] | None = None, shortlist: int = 0) -> "Session":
-    """Override what is measured."""
+def _with(session: "Session", **given: object) -> "Session":
+    """Override what is measured; what is 0 or empty stays as it was."""
     from dataclasses import replace
 
-    if k and min(k) < 1:
-        raise UserError(f"--k: expected numbers from 1, got {min(k)}")
-    update = {key: value for key, value in (("k", k), ("shortlist", shortlist)) if value}
+    for key, value in given.items():
+        if isinstance(value, list) and value and min(value) < 1:
+            raise UserError(f"--{key}: expected numbers from 1, got {min(value)}")
+    update = {key: value for key, value in given.items() if value}
     return replace(session, evaluation=session.evaluation.model_copy(update=update))
 
 

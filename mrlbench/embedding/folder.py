@@ -79,6 +79,11 @@ def open_embeddings(folder: Path, made_from: str = "") -> Embeddings:
     return Embeddings(folder, database, queries, relevance, _open_meta(folder), made_from)
 
 
+def has_logits(folder: Path) -> bool:
+    """Tell whether the folder holds the logits of a trained head."""
+    return (folder / "logits.npz").is_file()
+
+
 def open_logits_only(folder: Path) -> Embeddings:
     """Open a folder that holds `logits.npz` and no vectors: enough to measure classification."""
     none = np.empty((0, max(open_logits_file(folder).dims)), dtype=np.float32)

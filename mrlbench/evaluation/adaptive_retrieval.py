@@ -18,6 +18,12 @@ from mrlbench.search.nested import check_k
 K = 10  # of mAP@10 and precision@10 (paper, sec. 4.3.1)
 PAPER_LENGTHS = ((200, 100, 50, 25, 10), (400, 200, 50, 25, 10), (800, 400, 200, 50, 10))
 PAPER_START = 16
+PAPER_FUNNELS = (  # the other ladders of tables 13 and 14
+    Schedule(8, (16, 32, 64, 128, 2048), (800, 400, 200, 50, 10)),
+    Schedule(32, (64, 128, 256, 512, 2048), (200, 100, 50, 25, 10)),
+    Schedule(32, (64, 128, 256, 512, 2048), (800, 400, 200, 50, 10)),
+    Schedule(64, (128, 256, 512, 1024, 2048), (800, 400, 200, 50, 10)),
+)
 
 
 def evaluate_adaptive_retrieval(
@@ -63,9 +69,10 @@ def evaluate_adaptive_retrieval(
 
 
 def schedules(dims: Sequence[int], funnels: Sequence[Funnel], rows: int) -> list[Schedule]:
-    """Check the funnels asked for, or make the paper's three as far as dims and rows allow.
+    """Check the funnels asked for, or make the paper's as far as dims and rows allow.
 
-    The paper's ladder starts from a shortlist at 16 and goes on 32 > 64 > 128 > 256 > 2048.
+    The paper's ladder starts from a shortlist at 16 and goes on 32 > 64 > 128 > 256 > 2048, with
+    three lists of lengths. Where the dims are the paper's, its ladders from 8, 32 and 64 follow.
 
     Raises:
         UserError: A funnel whose dims are not measured, do not increase, or whose lengths grow.
@@ -77,11 +84,12 @@ def schedules(dims: Sequence[int], funnels: Sequence[Funnel], rows: int) -> list
     ladder = ladder if len(ladder) <= 5 else [*ladder[:4], ladder[-1]]
     if len(ladder) < 2:
         return []
-    return [
+    from_start = [
         Schedule(start, tuple(ladder), (*lengths[: len(ladder) - 1], lengths[-1]))
         for lengths in PAPER_LENGTHS
-        if lengths[0] <= rows
     ]
+    known = [each for each in PAPER_FUNNELS if {each.shortlist_dim, *each.rerank_dims} <= {*dims}]
+    return [each for each in (*from_start, *known) if each.lengths[0] <= rows]
 
 
 def _checked(funnel: Funnel, dims: Sequence[int], rows: int) -> Schedule:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, Neighbors
+from mrlbench.arrays import AnyFloatArray, IntArray, Neighbors
 from mrlbench.embedding.folder import Embeddings
 from mrlbench.files import replacing
 from mrlbench.measurements import Row
@@ -122,7 +122,7 @@ class Reduced:
         """Count the rows."""
         return len(self._vectors)
 
-    def __getitem__(self, rows: slice) -> AnyFloatArray:
+    def __getitem__(self, rows: slice | IntArray) -> AnyFloatArray:
         """Read and transform some rows, (B, D)."""
         return self._reducer.transform(self._vectors[rows])
 

@@ -1,16 +1,18 @@
 """The figures: each reads one or two CSV files and draws if they hold what it needs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mrlbench import measurements
 from mrlbench.files import replacing
-from mrlbench.reports import cascade_plots
+from mrlbench.reports import baseline_plots, cascade_plots
 from mrlbench.reports.paper_curves import paper_costs, paper_curves
+from mrlbench.reports.series import read as _read
+from mrlbench.reports.series import series as _series
+from mrlbench.reports.series import subject as _subject
 from mrlbench.reports.style import (
     dim_axis,
     line,
@@ -19,7 +21,6 @@ from mrlbench.reports.style import (
     new_figure,
     use_plain_style,
 )
-from mrlbench.reports.tables import series_label
 from mrlbench.runs import Output
 
 GOOD_RECALL = 0.99
@@ -111,14 +112,15 @@ def _map_by_mflops(output: Output) -> Figure | None:
 
 
 def _adaptive(output: Output) -> pd.DataFrame:
-    """Read the schedules of the nested methods with their cost."""
+    """Read the schedules of the nested methods with their cost: one length of shortlist only."""
     quality, cost = (_read(output, "adaptive_retrieval", each) for each in ("map@10", "mflops"))
     quality = quality[~quality["method"].str.startswith("fixed-")]
     keys = ["method", "seed", "dim", "rerank_dims", "shortlist"]
     joined = quality.merge(cost[[*keys, "value"]], on=keys, suffixes=("", "_mflops"))
-    return joined.rename(columns={"value_mflops": "mflops"}).assign(
-        funnel=lambda table: table["rerank_dims"].str.contains(">")
-    )
+    funnel = joined["rerank_dims"].str.contains(">")
+    grid = joined["shortlist"][~funnel].mode()  # other lengths were not reranked at every dim
+    table = joined.rename(columns={"value_mflops": "mflops"}).assign(funnel=funnel)
+    return table[funnel | table["shortlist"].isin(grid[:1])]
 
 
 def _time_by_dim(mode: str) -> Callable[[Output], Figure | None]:
@@ -201,29 +203,8 @@ FIGURES: dict[str, Callable[[Output], Figure | None]] = {
     "recall_by_time_single": _recall_by_time("single"),
     "recall_by_time_batch": _recall_by_time("batch"),
     **cascade_plots.FIGURES,
+    **baseline_plots.FIGURES,
 }
-
-
-def _read(output: Output, csv: str, metric: str) -> pd.DataFrame:
-    """Read the rows of one metric; none where the file is missing."""
-    path = output.csv(csv)
-    table = measurements.read(path) if path.is_file() else measurements.to_frame([])
-    return table[table["metric"] == metric]
-
-
-def _series(table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Split rows into lines by method, baselines last.
-
-    Several seeds are one line, their mean; its band reaches from the lowest to the highest end of
-    their intervals.
-    """
-    columns = zip(table["method"], table["reducer"], table["dim"], strict=True)
-    labelled = table.assign(label=[series_label(*each) for each in columns])
-    how = {"value": "mean", "ci_low": "min", "ci_high": "max", "mflops": "mean"}
-    known = {column: each for column, each in how.items() if column in labelled}
-    lines = labelled.groupby(["label", "dim"], as_index=False).agg(known)
-    order = sorted(lines["label"].unique(), key=lambda label: (" " in label, label != "mrl", label))
-    return [(label, lines[lines["label"] == label].sort_values("dim")) for label in order]
 
 
 def _with_cost(table: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
@@ -258,10 +239,3 @@ def _some(values: list[int], count: int) -> list[int]:
 
 def _first(table: pd.DataFrame, column: str) -> str:
     return str(table[column].iloc[0]) if len(table) else ""
-
-
-def _subject(table: pd.DataFrame) -> str:
-    first = table.iloc[0]
-    size = first["n_database"]
-    rows = "" if pd.isna(size) else f", {size:,} database rows"
-    return f"{first['dataset']}{rows}"

@@ -41,9 +41,10 @@ def log_axis(axis: Axis) -> None:
 
 
 def looks() -> Iterator[dict[str, Any]]:
-    """Give each line a colour and a marker of its own."""
-    for colour, marker in cycle(zip(COLOURS, MARKERS, strict=True)):
-        yield {"color": colour, "marker": marker}
+    """Give each line a colour and a marker of its own; hollow ones when the colours are used up."""
+    for face in cycle((None, "white")):
+        for colour, marker in zip(COLOURS, MARKERS, strict=True):
+            yield {"color": colour, "marker": marker, "markerfacecolor": face or colour}
 
 
 def line(

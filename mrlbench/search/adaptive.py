@@ -58,6 +58,41 @@ def rerank(
     Returns:
         For each dim, all K of the shortlist, nearest first; ties keep the shortlist's order.
     """
+    scores = _scores(database, queries, shortlist, dims, threads)  # (Q, K, M)
+    return {dim: _ordered(shortlist, scores[:, :, place]) for place, dim in enumerate(dims)}
+
+
+def rerank_lengths(
+    database: AnyFloatArray,
+    queries: AnyFloatArray,
+    shortlist: IntArray,
+    lengths: Sequence[int],
+    dim: int,
+) -> dict[int, Neighbors]:
+    """Rerank the first K of one shortlist for each of several K, reading each candidate once.
+
+    Args:
+        database: (N, D).
+        queries: (Q, D).
+        shortlist: (Q, S), nearest first; not changed.
+        lengths: Each K, at most S.
+        dim: Dr.
+
+    Returns:
+        For each K, what `rerank` makes of the first K of the shortlist, (Q, K).
+    """
+    scores = _scores(database, queries, shortlist[:, : max(lengths)], [dim], None)[:, :, 0]
+    return {length: _ordered(shortlist[:, :length], scores[:, :length]) for length in lengths}
+
+
+def _scores(
+    database: AnyFloatArray,
+    queries: AnyFloatArray,
+    shortlist: IntArray,
+    dims: Sequence[int],
+    threads: int | None,
+) -> FloatArray:
+    """Compute the cosine of each candidate at each dim, (Q, K) ids -> (Q, K, M), in threads."""
     threads = threads or threads_in_use()
     parts = list(blocks(len(queries), max(1, min(QUERY_BLOCK, -(-len(queries) // threads)))))
 
@@ -65,11 +100,9 @@ def rerank(
         return _cosines(database, queries[part], shortlist[part], dims)
 
     if len(parts) == 1:
-        scores = score(parts[0])
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            scores = np.concatenate(list(pool.map(score, parts)))  # (Q, K, M)
-    return {dim: _ordered(shortlist, scores[:, :, place]) for place, dim in enumerate(dims)}
+        return score(parts[0])
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(score, parts)))
 
 
 def run_schedule(

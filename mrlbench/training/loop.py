@@ -48,6 +48,7 @@ class Learner:
         self.head: NestedHead = load("methods", name)(
             backbone.width, classes, self.training.dims, self.training.weights, **arguments
         ).to(device)
+        backbone = self.head.adapt(backbone)
         self.backbone = backbone.to(device, memory_format=torch.channels_last)
         _freeze(self.backbone, self.training.unfreeze)
         self.optimizer = _optimizer([self.backbone, self.head], self.training)
