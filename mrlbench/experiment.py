@@ -104,6 +104,8 @@ class Evaluation(Strict):
     funnels: list[Funnel] = []  # empty: the paper's three, as far as the dims allow
     baselines: list[str] = ["random-dims", "pca"]  # reducers of the fixed full-width model
     beside: dict[str, str] = {}  # name -> embeddings folder: measured beside, with the baselines
+    query_sets: list[str] = []  # more queries: NAME=FOLDER, or noise, blur, contrast, shift
+    superclasses: str = ""  # a file of class,superclass; empty: the one shipped for the data set
 
 
 class Search(Strict):

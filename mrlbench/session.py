@@ -2,12 +2,13 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mrlbench import measurements
 from mrlbench.errors import UserError
 from mrlbench.evaluation.adaptive_retrieval import evaluate_adaptive_retrieval
+from mrlbench.evaluation.analysis.task import Analysis
 from mrlbench.evaluation.bench import Bench
 from mrlbench.evaluation.classification import check_heads, evaluate_classification
 from mrlbench.evaluation.retrieval import evaluate_knn, evaluate_retrieval
@@ -89,8 +90,25 @@ class Session:
         def rows(source: Source) -> list[Row]:
             return bench_search(Bench(source, self.search, shortlist, self.threads))
 
-        settings = {"search": self.search.model_dump(), "threads": self.threads}
-        self._measure("search_speed", [first], rows, shortlist=shortlist, **settings)
+        self._measure(
+            "search_speed",
+            [first],
+            rows,
+            shortlist=shortlist,
+            search=self.search.model_dump(),
+            threads=self.threads,
+        )
+
+    def analysis(self, analysis: Analysis) -> None:
+        """One of the closer looks, at each of its sources."""
+        self._measure(
+            analysis.csv,
+            analysis.sources,
+            analysis.measure,
+            name=analysis.name,
+            cells=analysis.cells,
+            settings=analysis.settings,
+        )
 
     def is_done(self, measure: str) -> bool:
         """Tell whether a measurement was done before with the same inputs."""
@@ -103,16 +121,28 @@ class Session:
         csv: str,
         sources: Sequence[Source],
         rows: Callable[[Source], list[Row]],
+        *,
+        name: str = "",
+        cells: Mapping[str, object] | None = None,
         **settings: object,
     ) -> None:
         """Measure each source and merge its rows, unless that was done.
 
         Rows of vectors that are no longer there, as after another training, are dropped.
+
+        Args:
+            csv: Where the rows go.
+            sources: What is measured.
+            rows: Measures one source.
+            name: Tells the stage from others that write to the same file.
+            cells: What tells its rows from those of others, beside method, seed and queries.
+            settings: All else that the rows depend on.
         """
         if not sources:
             raise UserError(f"{csv}: expected a model trained at full width, got none")
         for source in sources:
-            stage, vectors = f"{csv} {source.label}", digest(source.embeddings.fingerprint)
+            stage = " ".join(part for part in (csv, name, source.label) if part)
+            vectors = digest(source.embeddings.fingerprint)
             inputs = json.dumps([vectors, source.dims, source.baselines, settings])
             path = self.output.csv(csv)
             if not self.force and self.output.is_done(stage, inputs) and path.is_file():
@@ -124,8 +154,8 @@ class Session:
                 with self.output.stage(stage, inputs, vectors=vectors):
                     earlier = self.output.manifest().get("stages", {}).get(stage, {})
                     changed = earlier.get("vectors", vectors) != vectors
-                    cells = {
-                        key: source.names.get(key)
-                        for key in ("method", "variant", "seed", "queries")
-                    }
-                    measurements.merge(path, rows(source), instead_of=cells if changed else None)
+                    gone = {key: source.names.get(key) for key in VECTORS}
+                    if cells:
+                        del gone["variant"]
+                        gone |= cells
+                    measurements.merge(path, rows(source), instead_of=gone if changed else None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mrlbench.dims import check_dims, default_dims
 from mrlbench.embedding.extract import Extractor, is_written
@@ -22,6 +23,7 @@ from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.training_cost import training_cost
 from mrlbench.experiment import split_method, split_variant
 from mrlbench.files import digest
+from mrlbench.heads import NestedHead
 from mrlbench.measurements import Row
 from mrlbench.plugins import check_arguments, load
 from mrlbench.protocols import Dataset
@@ -121,6 +123,19 @@ class Workshop:
         inputs = self.inputs(method, seed)
         if is_written(folder, inputs):
             return folder
+        backbone, head = self.trained(method, seed)
+        with run.stage(f"embed {method} seed-{seed}", inputs):
+            extractor = Extractor(backbone, head, self.dataset, self.device)
+            extractor.write(folder, inputs, run.experiment.width, f"{method} seed {seed}")
+        return folder
+
+    def trained(self, method: str, seed: int) -> tuple[nn.Module, NestedHead]:
+        """Load backbone and head of a method, ready to evaluate.
+
+        Raises:
+            UserError: The method is not trained, or was with another experiment.
+        """
+        run, inputs = self.run, self.inputs(method, seed)
         path = run.model(method, seed) / checkpoint.NAME
         if not path.is_file():
             raise UserError(
@@ -133,11 +148,7 @@ class Workshop:
                 f"{path}: expected {epochs} epochs of this experiment, got {state['epoch']}"
                 f"{'' if state['inputs'] == inputs else ' of another'}: run `mrlbench train`"
             )
-        backbone, head = load_trained(run.experiment, self.dataset, method, seed, path, self.device)
-        with run.stage(f"embed {method} seed-{seed}", inputs):
-            extractor = Extractor(backbone, head, self.dataset, self.device)
-            extractor.write(folder, inputs, run.experiment.width, f"{method} seed {seed}")
-        return folder
+        return load_trained(run.experiment, self.dataset, method, seed, path, self.device)
 
     def inputs(self, method: str, seed: int) -> str:
         """Hash all that a model and its embeddings depend on."""

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mrlbench.arrays import FloatArray
+from mrlbench.arrays import FloatArray, IntArray
 from mrlbench.files import replacing, write_json
 from mrlbench.heads import NestedHead
 from mrlbench.progress import Task, task
@@ -43,15 +43,28 @@ class Extractor:
             for name, split in splits.items():
                 self._write_vectors(folder / f"{name}.npy", split, inputs, width, work)
                 _save(folder / f"{name}_labels.npy", split.labels)
-        self._write_logits(folder)
-        meta = {
-            "inputs": inputs,
-            "trained_dims": self._head.dims,
-            "query_set": self._dataset.query_set,
-        }
-        write_json(folder / "meta.json", meta)
+        self._finish(folder, inputs, self._dataset.queries, self._dataset.query_set)
         for name in splits:
             (folder / f"{name}.json").unlink(missing_ok=True)
+
+    def write_queries(
+        self, folder: Path, inputs: str, width: int, queries: Split, query_set: str
+    ) -> None:
+        """Write another set of queries: vectors, labels, logits and `meta.json`, no database."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "meta.json").unlink(missing_ok=True)
+        with task(f"embed {query_set}", len(queries.labels), "images") as work:
+            self._write_vectors(folder / "queries.npy", queries, inputs, width, work)
+        _save(folder / "queries_labels.npy", queries.labels)
+        self._finish(folder, inputs, queries, query_set)
+        (folder / "queries.json").unlink(missing_ok=True)
+
+    def _finish(self, folder: Path, inputs: str, queries: Split, query_set: str) -> None:
+        """Write the logits of the queries, and then that the folder is whole."""
+        self._write_logits(folder, queries.labels)
+        dims = self._head.dims
+        meta = {"inputs": inputs, "trained_dims": dims, "query_set": query_set}
+        write_json(folder / "meta.json", meta)
 
     def _write_vectors(self, path: Path, split: Split, inputs: str, width: int, work: Task) -> None:
         """Embed one split, going on after the last whole batch of an interrupted call."""
@@ -87,12 +100,12 @@ class Extractor:
         return result
 
     @torch.inference_mode()
-    def _write_logits(self, folder: Path) -> None:
+    def _write_logits(self, folder: Path, labels: IntArray) -> None:
         vectors = torch.from_numpy(np.load(folder / "queries.npy")).to(self._device)
         logits = [each.float().cpu().numpy() for each in self._head(vectors)]
         arrays = {str(dim): each for dim, each in zip(self._head.dims, logits, strict=True)}
         with replacing(folder / "logits.npz") as beside, beside.open("wb") as file:
-            np.savez(file, labels=self._dataset.queries.labels, **arrays)
+            np.savez(file, labels=labels, **arrays)
 
 
 def is_written(folder: Path, inputs: str) -> bool:

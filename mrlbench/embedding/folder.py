@@ -78,6 +78,11 @@ def open_embeddings(folder: Path, made_from: str = "") -> Embeddings:
     return Embeddings(folder, database, queries, relevance, _open_meta(folder), made_from)
 
 
+def open_query_vectors(folder: Path) -> AnyFloatArray:
+    """Memory-map the queries of a folder that has no database of its own."""
+    return open_vectors(folder / "queries.npy")
+
+
 def open_logits_only(folder: Path) -> Embeddings:
     """Open a folder that holds `logits.npz` and no vectors: enough to measure classification."""
     logits, _ = open_logits(folder)
@@ -108,6 +113,22 @@ def open_logits(folder: Path) -> tuple[dict[int, FloatArray], IntArray]:
         _check_logits(path, name, logits, labels)
     ordered = {int(name): content[name].astype(np.float32) for name in sorted(content, key=int)}
     return ordered, _integers(path, labels)
+
+
+def head_dims(folder: Path) -> list[int]:
+    """List the dims that `logits.npz` has a head for, without reading them; none if there is none.
+
+    Raises:
+        UserError: The file is there and no npz file.
+    """
+    path = folder / "logits.npz"
+    if not path.is_file():
+        return []
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return sorted(int(name) for name in arrays.files if name.isdigit())
+    except (ValueError, OSError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+        raise UserError(f"expected an npz file in {path}, got none that loads: {error}") from error
 
 
 def _check_logits(path: Path, name: str, logits: NDArray[Any], labels: NDArray[Any]) -> None:
