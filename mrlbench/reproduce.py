@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from mrlbench import measurements
+from mrlbench.analyses import Analyst, run_analyst
 from mrlbench.costs.flops import multiply_adds
 from mrlbench.embedding.extract import is_written
 from mrlbench.experiment import Experiment
@@ -22,6 +23,8 @@ from mrlbench.training import checkpoint
 TRAINING_SHARE, EMBEDDING_SHARE, SEARCH_SHARE = 0.35, 0.3, 0.5
 FORWARD_AND_BACKWARD = 3  # a training step costs about three forward passes
 PLOT_SECONDS = 8
+LOOKS = ("few-shot", "superclass", "oracle", "class-trends", "long-tail")  # no search of their own
+ANALYSIS_SECONDS = 5e-5  # per model, dim and query: most of it resamples for the intervals
 GRAPH_SECONDS = 2.5e-7  # to build and search a graph, per row and dim, both of two libraries
 
 
@@ -71,6 +74,10 @@ def plan(workshop: Workshop, threads: int, force: bool = False) -> list[Step]:
     for name, seconds, measure in estimate.measurements():
         done = embedded and session.open().is_done(measure)
         steps.append(Step(name, seconds, done, partial(session.measure, measure)))
+    for name, seconds in estimate.analyses():
+        done = embedded and session.analyst().is_done(name)
+        analyse = partial(session.analyse, name)
+        steps.append(Step(f"analyze {name}", seconds, done, analyse))
     if "mrl" in run.experiment.training.methods:
         steps.append(_cost_step(workshop, estimate, force))
     return [*steps, Step("plot", PLOT_SECONDS, False, partial(draw_all, run))]
@@ -104,6 +111,14 @@ class _Later:
     def measure(self, name: str) -> None:
         """Make one measurement."""
         getattr(self.open(), name)()
+
+    def analyst(self) -> Analyst:
+        """Open the embeddings for the closer looks."""
+        return run_analyst(self._workshop, self.open())
+
+    def analyse(self, name: str) -> None:
+        """Do one analysis, as far as the data allow it."""
+        self.analyst().run_if_possible(name)
 
 
 def _cost_step(workshop: Workshop, estimate: "_Estimate", force: bool) -> Step:
@@ -165,6 +180,17 @@ class _Estimate:
             *([(*rerank, "adaptive_retrieval")] if full and len(evaluation.dims) > 1 else []),
             ("bench-search", 5 + exact + built, "speed"),
         ]
+
+    def analyses(self) -> list[tuple[str, float]]:
+        """Name each analysis with its seconds; robustness where there are more query sets."""
+        experiment = self._experiment
+        models = len(experiment.seeds) * len(experiment.training.methods)
+        sets, dims = len(experiment.evaluation.query_sets), len(experiment.evaluation.dims)
+        pairs = self._rows * self._queries
+        search = 2 + models * pairs * experiment.width / (self._speed * SEARCH_SHARE)
+        look = 1 + models * dims * self._queries * ANALYSIS_SECONDS
+        asked = [("robustness", sets * (search + models * self.embedding()))] if sets else []
+        return [(name, look) for name in LOOKS] + [("interpolation", search), *asked]
 
 
 def _multiply_adds_per_second(device: torch.device) -> float:

@@ -37,6 +37,7 @@ LAYERS = [
     {"evaluation"},
     {"session", "stages"},
     {"authors"},
+    {"more_queries", "analyses"},
     {"reports"},
     {"reproduce"},
     {"cli", "__main__"},

@@ -78,7 +78,7 @@ def _side(dataset: Dataset) -> int:
     shape = dataset.queries.images.read(np.arange(1)).shape
     if len(shape) != 4:
         raise UserError("--queries: expected a model of images, got one of vectors")
-    return shape[-1]
+    return int(shape[-1])
 
 
 def _open_folder(name: str, folder: Path, dataset: Dataset, size: int) -> QuerySet:

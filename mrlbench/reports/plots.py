@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from mrlbench import measurements
 from mrlbench.files import replacing
+from mrlbench.reports import analysis_plots
 from mrlbench.reports.style import (
     dim_axis,
     line,
@@ -196,6 +197,7 @@ FIGURES: dict[str, Callable[[Output], Figure | None]] = {
     "time_by_dim_batch": _time_by_dim("batch"),
     "recall_by_time_single": _recall_by_time("single"),
     "recall_by_time_batch": _recall_by_time("batch"),
+    **analysis_plots.FIGURES,
 }
 
 

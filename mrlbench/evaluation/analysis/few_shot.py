@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mrlbench.arrays import FloatArray, IntArray, prefix
+from mrlbench.arrays import BoolArray, FloatArray, IntArray, blocks, prefix
 from mrlbench.embedding.relevance import Labels
 from mrlbench.errors import UserError
 from mrlbench.evaluation.classification import top_k
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 SHOTS = (1, 3, 5, 7, 9)  # the paper's n
 DRAWS = 20
 FEWEST_CLASSES = 2
+MEANS_AT_ONCE = 1024  # columns of one product, (Q, 1024) float32 is 200 MB for 50,000 queries
 
 
 def few_shot(
@@ -37,18 +38,22 @@ def few_shot(
     """
     labels = _labels(source)
     places = [_places(labels, np.random.default_rng([seed, draw])) for draw in range(draws)]
+    counts = _possible(shots, labels)
+    trials = {count: [_draw(labels, each, count) for each in places] for count in counts}
     rows: list[Row] = []
     raw: dict[str, FloatArray] = {}
-    for count in _possible(shots, labels):
-        template = source.row(
-            task="few-shot", variant=f"shots={count}", reducer="prefix", n_database=None
-        )
-        for dim in source.dims:
-            unit = prefix(source.embeddings.queries, dim)  # (Q, d)
-            trials = [_trial(unit, labels, each, count) for each in places]
-            scores = _mean_over_draws(trials)
+    for dim in source.dims:
+        unit = prefix(source.embeddings.queries, dim)  # (Q, d)
+        for count in counts:
+            template = source.row(
+                task="few-shot", variant=f"shots={count}", reducer="prefix", n_database=None
+            )
+            right = _classify(unit, trials[count])
+            tested = np.stack([each.tested for each in trials[count]])  # (T, Q)
+            scores = _mean_over_draws(right, tested)
             rows += mean_rows(replace(template, dim=dim), {"top1": scores})
-            spread = float(np.std([each.right[each.tested].mean() for each in trials], ddof=1))
+            accuracy = (right * tested).sum(axis=1) / tested.sum(axis=1)  # (T,)
+            spread = float(np.std(accuracy, ddof=1))
             rows.append(replace(template, dim=dim, metric="top1_std", value=spread, n=draws))
             raw[f"top1@shots{count}@dim{dim}"] = scores
     source.save_raw("scores-few-shot", raw)
@@ -65,31 +70,48 @@ def why_not_few_shot(source: Source) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Trial:
-    """One draw: right (Q,) float32, meaningful where tested (Q,) says so."""
+class _Draw:
+    """Which queries are shots, and which are classified.
 
-    right: FloatArray
-    tested: np.ndarray
+    Attributes:
+        shots: (C, n), rows by class.
+        own: (Q,), the place of each query's class in `shots`.
+        tested: (Q,).
+    """
+
+    shots: IntArray
+    own: IntArray
+    tested: BoolArray
 
 
-def _trial(unit: FloatArray, labels: IntArray, places: IntArray, count: int) -> _Trial:
-    """Classify, with the queries that have the first `count` places in their class as shots."""
+def _draw(labels: IntArray, places: IntArray, count: int) -> _Draw:
+    """Take the queries with the first `count` places in their class as shots."""
     taking_part = np.bincount(labels)[labels] > count  # (Q,)
     shots = np.flatnonzero(taking_part & (places < count))
     shots = shots[np.argsort(labels[shots], kind="stable")]
-    grouped = unit[shots].reshape(-1, count, unit.shape[1])  # (C, n, d)
-    means = prefix(grouped.mean(axis=1), unit.shape[1])  # (C, d)
-    cosines: FloatArray = unit @ means.T  # (Q, C)
     classes = labels[shots][::count]  # (C,), increasing
     own = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
-    return _Trial(top_k(cosines, own, 1), taking_part & (places >= count))
+    return _Draw(shots.reshape(-1, count), own, taking_part & (places >= count))
 
 
-def _mean_over_draws(trials: Sequence[_Trial]) -> FloatArray:
+def _classify(unit: FloatArray, draws: Sequence[_Draw]) -> FloatArray:
+    """Score each query, (Q, d) -> (T, Q), in each of T draws; several share one product."""
+    scores = []
+    classes, dim = len(draws[0].shots), unit.shape[1]
+    for part in blocks(len(draws), max(1, MEANS_AT_ONCE // classes)):
+        means = [prefix(unit[each.shots].mean(axis=1), dim) for each in draws[part]]  # (C, d) each
+        cosines: FloatArray = unit @ np.concatenate(means).T  # (Q, T' C)
+        for place, each in enumerate(draws[part]):
+            own = cosines[:, place * classes : (place + 1) * classes]
+            scores.append(top_k(own, each.own, 1))
+    return np.stack(scores)
+
+
+def _mean_over_draws(right: FloatArray, tested: BoolArray) -> FloatArray:
     """Average over the draws that classified a query; queries that none did are left out."""
-    times = np.sum([each.tested for each in trials], axis=0)  # (Q,)
-    right = np.sum([each.right * each.tested for each in trials], axis=0)
-    scores: FloatArray = (right[times > 0] / times[times > 0]).astype(np.float32)
+    times = tested.sum(axis=0)  # (Q,)
+    total = (right * tested).sum(axis=0)
+    scores: FloatArray = (total[times > 0] / times[times > 0]).astype(np.float32)
     return scores
 
 
