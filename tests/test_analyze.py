@@ -379,9 +379,10 @@ def test_corruptions_do_what_they_say():
     weights = np.exp(-0.5 * np.arange(-3, 4) ** 2)
     weights /= weights.sum()
     np.testing.assert_allclose(blurred[12:16], np.cumsum(weights)[1:5], atol=1e-5)
-    dot = np.zeros((64, 3, 28, 28), dtype=np.float32)
+    dot = np.zeros((256, 3, 28, 28), dtype=np.float32)
     dot[:, :, 14, 14] = 1
-    moved = {tuple(np.argwhere(each[0] == 1)[0] - 14) for each in CORRUPTIONS["shift"](dot, rows)}
+    shifted = CORRUPTIONS["shift"](dot, np.arange(256))
+    moved = {tuple(np.argwhere(each[0] == 1)[0] - 14) for each in shifted}
     assert moved == {(a, b) for a in (-2, 0, 2) for b in (-2, 0, 2)} - {(0, 0)}
 
 

@@ -12,11 +12,16 @@ from mrlbench.reports.style import COLOURS, dim_axis, line, looks, new_figure
 from mrlbench.runs import Output
 
 MOST_LINES = 8
+COMPARED = ("long-tail", "robustness")  # one line alone is the plain accuracy, drawn elsewhere
 WIDTH = 0.8  # of a group of bars
 
 
 def _lines(
-    task: str, metric: str, title: str, y: str, label: Callable[[pd.DataFrame], "pd.Series[str]"]
+    task: str,
+    metric: str,
+    title: str,
+    y: str,
+    label: Callable[[pd.DataFrame], "pd.Series[str]"],
 ) -> Callable[[Output], Figure | None]:
     """Make a figure of one metric against dim for one method, a line for each label."""
 
@@ -25,6 +30,8 @@ def _lines(
         if table.empty or len(table["dim"].unique()) < 2:
             return None
         table = _mean_over_seeds(table.assign(label=label(table)))
+        if task in COMPARED and table["label"].nunique() < 2:
+            return None
         figure, axes = new_figure(f"{title}\n{_subject(table)}", "dimensions", y)
         names = table.loc[table["dim"] == table["dim"].max()].sort_values("value")["label"]
         for name, look in zip(_some(list(names[::-1])), looks(), strict=False):
