@@ -18,7 +18,7 @@ from mrlbench.reports.style import (
     new_figure,
     use_plain_style,
 )
-from mrlbench.reports.tables import series_label
+from mrlbench.reports.tables import series_labels
 from mrlbench.runs import Output
 
 GOOD_RECALL = 0.99
@@ -202,10 +202,13 @@ FIGURES: dict[str, Callable[[Output], Figure | None]] = {
 
 
 def _read(output: Output, csv: str, metric: str) -> pd.DataFrame:
-    """Read the rows of one metric; none where the file is missing."""
+    """Read the rows of one metric without a variant; none where the file is missing.
+
+    What was varied, as in an ablation, has figures of its own and would blur the lines of these.
+    """
     path = output.csv(csv)
     table = measurements.read(path) if path.is_file() else measurements.to_frame([])
-    return table[table["metric"] == metric]
+    return table[(table["metric"] == metric) & table["variant"].isna()]
 
 
 def _series(table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
@@ -214,8 +217,7 @@ def _series(table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     Several seeds are one line, their mean; its band reaches from the lowest to the highest end of
     their intervals.
     """
-    columns = zip(table["method"], table["reducer"], table["dim"], strict=True)
-    labelled = table.assign(label=[series_label(*each) for each in columns])
+    labelled = table.assign(label=series_labels(table))
     how = {"value": "mean", "ci_low": "min", "ci_high": "max", "mflops": "mean"}
     known = {column: each for column, each in how.items() if column in labelled}
     lines = labelled.groupby(["label", "dim"], as_index=False).agg(known)

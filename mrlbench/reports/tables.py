@@ -39,7 +39,8 @@ def main_table(output: Output) -> str:
     """Show accuracy, 1-NN and mAP@10 at each dim, a column for each method.
 
     Fixed models are one column: at each dim the separate model of that dim. The baselines of the
-    fixed full-width model are columns of their own.
+    fixed full-width model are columns of their own. Rows with a variant (ablations, linear probes)
+    are not shown.
     """
     parts = {title: _wide(output, csv, metric) for csv, metric, title in MAIN}
     shown = [_text(wide.reset_index(), title) for title, wide in parts.items() if len(wide)]
@@ -50,26 +51,32 @@ def _wide(output: Output, csv: str, metric: str) -> pd.DataFrame:
     """Put one metric into a table with a line for each dim and a column for each series."""
     path = output.csv(csv)
     table = measurements.read(path) if path.is_file() else measurements.to_frame([])
-    table = table[table["metric"] == metric]
-    columns = zip(table["method"], table["reducer"], table["dim"], strict=True)
-    labelled = table.assign(label=[series_label(*each) for each in columns])
+    table = table[(table["metric"] == metric) & table["variant"].isna()]
+    labelled = table.assign(label=series_labels(table))
     wide = labelled.pivot_table(index="dim", columns="label", values="value")
     order = sorted(wide.columns, key=lambda label: (" " in label, label == "fixed", label))
     return wide[order]
 
 
-def series_label(method: str, reducer: object, dim: object) -> str:
+def series_labels(table: pd.DataFrame) -> list[str]:
+    """Name the line that each measurement belongs to."""
+    columns = zip(*(table[c] for c in ("method", "reducer", "dim", "variant")), strict=True)
+    return [series_label(*each) for each in columns]
+
+
+def series_label(method: str, reducer: object, dim: object, variant: object = None) -> str:
     """Name the line that a measurement belongs to.
 
     A fixed model at its own dim belongs to `fixed`; the full-width one cut to fewer dims is the
-    first-k baseline.
+    first-k baseline, at its own dim too where a variant tells it from the model itself. What was
+    varied stands behind, in brackets.
     """
     known = reducer if isinstance(reducer, str) else "prefix"
-    if not method.startswith("fixed-"):
-        return method if known == "prefix" else f"{method} {known}"
-    if known != "prefix":
-        return f"{method} {known}"
-    return "fixed" if method == f"fixed-{dim}" else f"{method} first-k"
+    varied = isinstance(variant, str) and variant != ""
+    base = method if known == "prefix" else f"{method} {known}"
+    if method.startswith("fixed-") and known == "prefix":
+        base = "fixed" if method == f"fixed-{dim}" and not varied else f"{method} first-k"
+    return f"{base} [{variant}]" if varied else base
 
 
 def _text(table: pd.DataFrame, title: str = "") -> str:
