@@ -25,6 +25,8 @@ from mrlbench.training.schedule import image_size
 TRAINING_SHARE, EMBEDDING_SHARE, SEARCH_SHARE = 0.35, 0.3, 0.5
 CUDA_SHARE = 0.15  # of bf16 products, for trainings on a GPU: a guess, not measured
 FORWARD_AND_BACKWARD = 3  # a training step costs about three forward passes
+LOOKS = ("few-shot", "superclass", "oracle", "class-trends", "long-tail")  # no search of their own
+ANALYSIS_SECONDS = 5e-5  # per model, dim and query: most of it resamples for the intervals
 CASCADE_SECONDS, LOGIT_SECONDS = 4, 6e-8  # of a model's cascades, at all and per logit
 GRAPH_SECONDS = 2.5e-7  # to build and search a graph, per row and dim, both of two libraries
 DECODE_SECONDS = 4.5e-3  # to read a JPEG of 500 × 375 pixels, on one core
@@ -141,6 +143,21 @@ class Estimate:
             *(self._cascades() if self._sizes.same_classes else []),
             ("bench-search", self._bench(), "speed"),
         ]
+
+    def analyses(self) -> list[tuple[str, Cost]]:
+        """Name each closer look with its cost; robustness where there are more query sets."""
+        experiment, sizes = self._experiment, self._sizes
+        models, dims = len(experiment.trainings), len(experiment.evaluation.dims)
+        look = Cost(1 + models * dims * sizes.queries * ANALYSIS_SECONDS, self._search_memory())
+        search = replace(self._retrieval(), disk=0)
+        looks = [(name, look) for name in LOOKS if sizes.same_classes]
+        sets = len(experiment.evaluation.query_sets)
+        if sets:
+            embedded = self.embedding(experiment.training.methods[0])
+            each = search.seconds + models * embedded.seconds * sizes.queries / sizes.database
+            memory = max(search.memory, embedded.memory)
+            looks.append(("robustness", Cost(sets * each, memory)))
+        return [*looks, ("interpolation", search)]
 
     def _cascades(self) -> list[tuple[str, Cost, str]]:
         """Tune and measure the cascades of the nested methods, if there are heads to go up."""

@@ -118,6 +118,8 @@ class Evaluation(Strict):
     probes: bool = False  # whether to train linear probes on the frozen vectors at each dim
     probe_rows: int = Field(default=50_000, ge=1)  # of the database, at most; in memory
     probe_iterations: int = Field(default=100, ge=1)  # of L-BFGS, at most
+    query_sets: list[str] = []  # more queries: NAME=FOLDER, or noise, blur, contrast, shift
+    superclasses: str = ""  # a file of class,superclass; empty: the one shipped for the data set
 
 
 class Search(Strict):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mrlbench import measurements
+from mrlbench.analyses import Analyst, run_analyst
 from mrlbench.embedding.extract import is_written
 from mrlbench.estimates import Cost, Estimate, published_sizes, sizes_of
 from mrlbench.paper.verdicts import write_claims
@@ -72,6 +73,10 @@ def plan(workshop: Workshop, threads: int, force: bool = False, dry: bool = Fals
     for name, cost, measure in estimate.measurements():
         done = embedded and session.open().is_done(measure)
         steps.append(Step(name, cost, done, partial(session.measure, measure)))
+    for name, cost in estimate.analyses():
+        done = embedded and session.analyst().is_done(name)
+        analyse = partial(session.analyse, name)
+        steps.append(Step(f"analyze {name}", cost, done, analyse))
     if "mrl" in run.experiment.training.methods and not run.experiment.training.models:
         steps.append(_cost_step(workshop, estimate, force))
     steps.append(Step("plot", PLOT, False, partial(draw_all, run)))
@@ -133,6 +138,14 @@ class _Later:
     def measure(self, name: str) -> None:
         """Make one measurement."""
         getattr(self.open(), name)()
+
+    def analyst(self) -> Analyst:
+        """Open the embeddings for the closer looks."""
+        return run_analyst(self._workshop, self.open())
+
+    def analyse(self, name: str) -> None:
+        """Do one analysis, as far as the data allow it."""
+        self.analyst().run_if_possible(name)
 
 
 def _cost_step(workshop: Workshop, estimate: Estimate, force: bool) -> Step:

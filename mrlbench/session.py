@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mrlbench import measurements
@@ -17,6 +17,7 @@ from mrlbench.evaluation.adaptive_classification import (
     has_cascade,
 )
 from mrlbench.evaluation.adaptive_retrieval import evaluate_adaptive_retrieval
+from mrlbench.evaluation.analysis.task import Analysis
 from mrlbench.evaluation.bench import Bench
 from mrlbench.evaluation.classification import check_heads, evaluate_classification
 from mrlbench.evaluation.linear_probes import VARIANT as PROBE
@@ -84,7 +85,8 @@ class Session:
         if not probes and sources:
             check_heads(sources, self.asked)
         if sources:
-            self._measure("classification", sources, rows, also=["svd-classifier"], **probes)
+            settings = {"also": ["svd-classifier"], **probes}
+            self._measure("classification", sources, rows, settings)
 
     def knn(self) -> None:
         """1-NN accuracy at each dim."""
@@ -97,8 +99,7 @@ class Session:
             "retrieval",
             self.sources,
             lambda source: evaluate_retrieval(source, ks, keep),
-            ks=ks,
-            metrics=names("metrics"),
+            {"ks": ks, "metrics": names("metrics")},
         )
 
     def adaptive_retrieval(self) -> None:
@@ -111,14 +112,13 @@ class Session:
             is_ablation = bool(source.names.get("variant"))  # one ablation at a time
             return grid if is_ablation else grid + evaluate_shortlists(source, others)
 
-        self._measure(
-            "adaptive_retrieval",
-            [source for source in self.sources if source.full_width],
-            rows,
-            shortlist=shortlist,
-            funnels=[funnel.model_dump() for funnel in funnels],
+        settings = {
+            "shortlist": shortlist,
+            "funnels": [funnel.model_dump() for funnel in funnels],
             **({"shortlists": others} if others else {}),
-        )
+        }
+        full = [source for source in self.sources if source.full_width]
+        self._measure("adaptive_retrieval", full, rows, settings)
 
     def adaptive_classification(self) -> None:
         """Cascades of every model with several heads; of the others only their TTA accuracy."""
@@ -137,7 +137,7 @@ class Session:
 
         sources = known if evaluation.tta else nested
         settings = {"heads": self.asked, "tta": evaluation.tta, "targets": targets}
-        self._measure("adaptive_classification", sources, rows, **settings)
+        self._measure("adaptive_classification", sources, rows, settings)
 
     def speed(self) -> None:
         """Every index at every dim, on one source: time does not depend on the method."""
@@ -147,8 +147,20 @@ class Session:
         def rows(source: Source) -> list[Row]:
             return bench_search(Bench(source, self.search, shortlist, self.threads))
 
-        settings = {"search": self.search.model_dump(), "threads": self.threads}
-        self._measure("search_speed", [first], rows, shortlist=shortlist, **settings)
+        search = self.search.model_dump()
+        settings = {"shortlist": shortlist, "search": search, "threads": self.threads}
+        self._measure("search_speed", [first], rows, settings)
+
+    def analysis(self, analysis: Analysis) -> None:
+        """One of the closer looks, at each of its sources."""
+        self._measure(
+            analysis.csv,
+            analysis.sources,
+            analysis.measure,
+            analysis.settings,
+            name=analysis.name,
+            cells=analysis.cells,
+        )
 
     def _with_heads(self, csv: str) -> list[Source]:
         """Leave out sources whose queries have other classes than the training, and say so."""
@@ -173,17 +185,28 @@ class Session:
         csv: str,
         sources: Sequence[Source],
         rows: Callable[[Source], list[Row]],
-        **settings: object,
+        settings: Mapping[str, object] | None = None,
+        name: str = "",
+        cells: Mapping[str, object] | None = None,
     ) -> None:
         """Measure each source and merge its rows, unless that was done.
 
         Rows of vectors that are no longer there, as after another training, are dropped.
+
+        Args:
+            csv: Where the rows go.
+            sources: What is measured.
+            rows: Measures one source.
+            settings: All else that the rows depend on.
+            name: Tells the stage from others that write to the same file.
+            cells: What tells its rows from those of others, beside method, seed and queries.
         """
         if not sources:
             raise UserError(f"{csv}: expected a model trained at full width, got none")
         for source in sources:
-            stage, vectors = f"{csv} {source.label}", digest(source.embeddings.fingerprint)
-            inputs = json.dumps([vectors, source.dims, source.baselines, settings])
+            stage = " ".join(part for part in (csv, name, source.label) if part)
+            vectors = digest(source.embeddings.fingerprint)
+            inputs = json.dumps([vectors, source.dims, source.baselines, settings or {}])
             path = self.output.csv(csv)
             if not self.force and self.output.is_done(stage, inputs) and path.is_file():
                 if self.pending is None:
@@ -195,18 +218,21 @@ class Session:
                     found = rows(source)
                     earlier = self.output.manifest().get("stages", {}).get(stage, {})
                     if earlier.get("vectors", vectors) != vectors:
-                        self._drop(csv, source)
+                        self._drop(csv, source, cells)
                     measurements.merge(path, found)
 
-    def _drop(self, csv: str, source: Source) -> None:
-        """Drop the rows of vectors that are no longer there."""
-        cells = {key: source.names.get(key) for key in VECTORS}
+    def _drop(self, csv: str, source: Source, cells: Mapping[str, object] | None) -> None:
+        """Drop the rows of vectors that are no longer there: those of an analysis by its cells."""
+        gone = {key: source.names.get(key) for key in VECTORS}
+        variants = [gone.pop("variant")]
         if "dim" in source.names:  # one of several networks
-            cells["dim"] = source.names["dim"]
-        variants = [cells["variant"]]
+            gone["dim"] = source.names["dim"]
         if csv == "adaptive_classification":  # how a cascade works stands in it too
             variants = [cascades_of(source)]
-        elif csv == "classification" and not cells["variant"]:
+        elif csv == "classification" and not variants[0]:
             variants.append(PROBE)
+        if cells:
+            measurements.merge(self.output.csv(csv), [], gone | dict(cells))
+            return
         for variant in variants:
-            measurements.merge(self.output.csv(csv), [], cells | {"variant": variant})
+            measurements.merge(self.output.csv(csv), [], gone | {"variant": variant})

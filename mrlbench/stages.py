@@ -137,7 +137,7 @@ class Workshop:
         if is_written(folder, inputs):
             self._add_head(method, seed, folder)
             return folder
-        backbone, head = self._load(method, seed)
+        backbone, head = self.trained(method, seed)
         what, width = f"{method} seed {seed}", run.experiment.width
         with run.stage(f"embed {method} seed-{seed}", inputs):
             # full width last: when its folder is whole, the others are
@@ -164,7 +164,7 @@ class Workshop:
         folder, inputs = self.embed_one(method, seed), self.inputs(method, seed)
         if (folder / MIRRORED).is_file():
             return
-        backbone, head = self._load(method, seed)
+        backbone, head = self.trained(method, seed)
         network = head.alone(backbone, self.run.experiment.width)
         extractor = Extractor(*network, self.dataset, self.device)
         with self.run.stage(f"embed-mirrored {method} seed-{seed}", inputs):
@@ -177,8 +177,8 @@ class Workshop:
             module = load("models", model.name)(**model.arguments)
         return multiply_adds(module, images.read(torch.arange(1).numpy()).shape[1:])
 
-    def _load(self, method: str, seed: int) -> tuple[nn.Module, NestedHead]:
-        """Load a trained method, from the run that lends its models if another does.
+    def trained(self, method: str, seed: int) -> tuple[nn.Module, NestedHead]:
+        """Load backbone and head of a method, from the run that lends its models if another does.
 
         Raises:
             UserError: It is not trained, or was with another experiment.

@@ -39,6 +39,7 @@ LAYERS = [
     {"lending"},
     {"session", "stages"},
     {"authors"},
+    {"more_queries", "analyses"},
     {"reports"},
     {"estimates"},
     {"reproduce"},

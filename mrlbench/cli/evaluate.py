@@ -1,8 +1,8 @@
-"""Commands that measure: eval-*, bench-search and analyze."""
+"""Commands that measure: eval-* and bench-search."""
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -161,26 +161,6 @@ def bench_search(
     _show(session, "search_speed", ["recall_dim@10", "us_per_query", "speedup", "flops_speedup"])
 
 
-def analyze(
-    run: options.RunFolder = None,
-    what: Annotated[Literal["training-cost"], typer.Option(help="What to analyze.")] = (
-        "training-cost"
-    ),
-    threads: options.Threads = 0,
-    device: options.Device = "auto",
-    data_dir: options.DataDir = None,
-    quiet: options.Quiet = False,
-) -> None:
-    """Look closer: training-cost is what the nested heads add to a training step."""
-    progress.quiet = quiet
-    from mrlbench import measurements
-    from mrlbench.reports.tables import plain_table
-
-    workshop = open_workshop(run, threads, device, data_dir)
-    table = measurements.merge(workshop.run.csv("analysis"), workshop.training_cost())
-    typer.echo(plain_table(table))
-
-
 def _with(session: "Session", **given: object) -> "Session":
     """Override what is measured; what is 0 or empty stays as it was."""
     from dataclasses import replace
@@ -210,5 +190,4 @@ COMMANDS = {
     "eval-adaptive-retrieval": eval_adaptive_retrieval,
     "eval-adaptive-classification": eval_adaptive_classification,
     "bench-search": bench_search,
-    "analyze": analyze,
 }

@@ -47,18 +47,34 @@ class Extractor:
             for name, split in splits.items():
                 self._write_vectors(folder / f"{name}.npy", split, inputs, width, work)
                 _save(folder / f"{name}_labels.npy", split.labels)
+        self._finish(folder, inputs, self._dataset.queries, self._dataset.query_set)
+        for name in splits:
+            (folder / f"{name}.json").unlink(missing_ok=True)
+
+    def write_queries(
+        self, folder: Path, inputs: str, width: int, queries: Split, query_set: str
+    ) -> None:
+        """Write another set of queries: vectors, labels, logits and `meta.json`, no database."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "meta.json").unlink(missing_ok=True)
+        with task(f"embed {query_set}", len(queries.labels), "images") as work:
+            self._write_vectors(folder / "queries.npy", queries, inputs, width, work)
+        _save(folder / "queries_labels.npy", queries.labels)
+        self._finish(folder, inputs, queries, query_set)
+        (folder / "queries.json").unlink(missing_ok=True)
+
+    def _finish(self, folder: Path, inputs: str, queries: Split, query_set: str) -> None:
+        """Write the logits of the queries, and then that the folder is whole."""
         heads = not self._dataset.database_classes  # else they know other classes than the queries'
         if heads:
-            _save_logits(folder / PLAIN, self._logits(folder / "queries.npy"), self._dataset)
+            _save_logits(folder / PLAIN, self._logits(folder / "queries.npy"), queries.labels)
         meta = {
             "inputs": inputs,
             "trained_dims": self._head.dims,
-            "query_set": self._dataset.query_set,
+            "query_set": query_set,
             "heads": heads,
         }
         write_json(folder / "meta.json", meta)
-        for name in splits:
-            (folder / f"{name}.json").unlink(missing_ok=True)
 
     def _write_vectors(self, path: Path, split: Split, inputs: str, width: int, work: Task) -> None:
         """Embed one split, going on after the last whole batch of an interrupted call."""
@@ -110,7 +126,7 @@ class Extractor:
         sums = self._logits(folder / "queries.npy")
         for dim, logits in self._logits(path).items():
             sums[dim] += logits
-        _save_logits(folder / MIRRORED, sums, self._dataset)
+        _save_logits(folder / MIRRORED, sums, queries.labels)
         for done in (path, path.with_suffix(".json")):
             done.unlink()
 
@@ -155,7 +171,7 @@ def _save(path: Path, array: np.ndarray) -> None:
         np.save(file, array)
 
 
-def _save_logits(path: Path, logits: Mapping[int, FloatArray], dataset: Dataset) -> None:
+def _save_logits(path: Path, logits: Mapping[int, FloatArray], labels: IntArray) -> None:
     arrays: dict[str, Any] = {str(dim): each for dim, each in logits.items()}
     with replacing(path) as beside, beside.open("wb") as file:
-        np.savez(file, labels=dataset.queries.labels, **arrays)
+        np.savez(file, labels=labels, **arrays)

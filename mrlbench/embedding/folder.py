@@ -84,6 +84,11 @@ def has_logits(folder: Path) -> bool:
     return (folder / "logits.npz").is_file()
 
 
+def open_query_vectors(folder: Path) -> AnyFloatArray:
+    """Memory-map the queries of a folder that has no database of its own."""
+    return open_vectors(folder / "queries.npy")
+
+
 def open_logits_only(folder: Path) -> Embeddings:
     """Open a folder that holds `logits.npz` and no vectors: enough to measure classification."""
     none = np.empty((0, max(open_logits_file(folder).dims)), dtype=np.float32)

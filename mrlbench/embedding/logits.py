@@ -81,6 +81,15 @@ def open_logits(folder: Path) -> tuple[dict[int, FloatArray], IntArray]:
     return {dim: file.read(dim) for dim in file.dims}, file.labels
 
 
+def head_dims(folder: Path) -> tuple[int, ...]:
+    """List the dims that `logits.npz` has a head for, without reading them; none if there is none.
+
+    Raises:
+        UserError: The file is there and not of that form.
+    """
+    return open_logits_file(folder).dims if (folder / PLAIN).is_file() else ()
+
+
 @contextmanager
 def _arrays(path: Path) -> Iterator[Any]:
     try:

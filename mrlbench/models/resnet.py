@@ -56,6 +56,12 @@ class resnet(nn.Module):
         if stem_stride < 4:
             self.network.maxpool = nn.Identity()
 
+    @property
+    def spatial_stages(self) -> tuple[nn.Module, ...]:
+        """Modules whose outputs are spatial feature maps, the deepest last; for Grad-CAM."""
+        network = self.network
+        return network.layer1, network.layer2, network.layer3, network.layer4
+
     def forward(self, images: Tensor) -> Tensor:
         """Embed normalised images, (B, 3, H, W) -> (B, D), pooled after the last ReLU."""
         features: Tensor = self.network(images)

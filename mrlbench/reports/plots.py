@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mrlbench.files import replacing
-from mrlbench.reports import baseline_plots, cascade_plots
+from mrlbench.reports import analysis_plots, baseline_plots, cascade_plots
 from mrlbench.reports.paper_curves import paper_costs, paper_curves
 from mrlbench.reports.series import read as _read
 from mrlbench.reports.series import series as _series
@@ -204,6 +204,7 @@ FIGURES: dict[str, Callable[[Output], Figure | None]] = {
     "recall_by_time_batch": _recall_by_time("batch"),
     **cascade_plots.FIGURES,
     **baseline_plots.FIGURES,
+    **analysis_plots.FIGURES,
 }
 
 
