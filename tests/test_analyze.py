@@ -17,7 +17,7 @@ from mrlbench import measurements
 from mrlbench.datasets.digits import digits
 from mrlbench.datasets.fashion_mnist import CLASSES
 from mrlbench.embedding.corruptions import CORRUPTIONS, Corrupted
-from mrlbench.embedding.folder import open_logits
+from mrlbench.embedding.logits import open_logits
 from mrlbench.embedding.query_sets import open_query_set
 from mrlbench.embedding.relevance import Labels
 from mrlbench.errors import UserError

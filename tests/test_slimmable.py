@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from mrlbench import experiment_file, measurements
-from mrlbench.embedding.folder import open_embeddings, open_logits
+from mrlbench.embedding.folder import open_embeddings
+from mrlbench.embedding.logits import open_logits
 from mrlbench.errors import UserError
 from mrlbench.heads import cross_entropies
 from mrlbench.methods.slimmable import slimmable
