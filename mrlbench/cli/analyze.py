@@ -145,9 +145,13 @@ def _check_images(workshop: "Workshop", rows: list[int]) -> None:
 
 
 def _grad_cam(workshop: "Workshop", rows: list[int]) -> None:
+    from mrlbench.experiment import has_separate_networks
     from mrlbench.reports.grad_cam_figure import draw_grad_cam
 
-    for method, seed in workshop.pairs:
+    nested = [pair for pair in workshop.pairs if not has_separate_networks(pair[0])]
+    if not nested:
+        raise UserError("grad-cam: expected a method whose heads share one network, got none")
+    for method, seed in nested:
         typer.echo(f"wrote {draw_grad_cam(workshop, method, seed, rows)}")
 
 
