@@ -24,7 +24,7 @@ def test_every_experiment_opens_with_its_command_and_what_to_expect(path):
     command = "" if path.stem == "fashion-mnist" else f" {path.stem}"  # it is the default
     assert re.search(rf"mrlbench reproduce{command}\b", comment)
     assert re.search("expected|not run here|published", comment, re.IGNORECASE)
-    assert re.search(r"minute|second|hour|how long|results/", comment)
+    assert re.search(r"minute|second|hour|how long|results/", comment, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)

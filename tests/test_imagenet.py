@@ -396,7 +396,7 @@ def test_data_that_are_not_as_usual_give_one_line(mrlbench, data, tmp_path, name
     spoil(root)
     own = ["--set=dataset.held_out=2"] if name == "imagenet4k" else []
     status, out, err = mrlbench(
-        *("train", "digits", "--run", tmp_path / "run", "--data-dir", root, "-q"),
+        *("train", "digits", "--run", tmp_path / "run", "--data-dir", root, "-q", "--threads=1"),
         *(f"--set=dataset.name={name}", "--set=dataset.size=32", *own),
         *("--set=training.epochs=1", "--set=training.methods=['mrl']"),
     )
