@@ -29,6 +29,7 @@ LOOKS = ("few-shot", "superclass", "oracle", "class-trends", "long-tail")  # no 
 ANALYSIS_SECONDS = 5e-5  # per model, dim and query: most of it resamples for the intervals
 CASCADE_SECONDS, LOGIT_SECONDS = 4, 6e-8  # of a model's cascades, at all and per logit
 GRAPH_SECONDS = 2.5e-7  # to build and search a graph, per row and dim, both of two libraries
+PROBE_TRIALS = 1.25  # of a step, for each iteration of L-BFGS
 DECODE_SECONDS = 4.5e-3  # to read a JPEG of 500 × 375 pixels, on one core
 PROGRAM = 800 * 2**20  # bytes of the program with its libraries
 FLOAT = 4  # bytes
@@ -132,7 +133,9 @@ class Estimate:
         """Name each measurement with its cost and the session's method, in order."""
         experiment = self._experiment
         methods, several = experiment.training.methods, len(experiment.evaluation.dims) > 1
-        heads = Cost(1 + 0.3 * len(methods), PROGRAM + 1.5 * self._logits(experiment.training.dims))
+        logits = PROGRAM + 1.5 * self._logits(experiment.training.dims)
+        probes = self._probes()
+        heads = Cost(1 + 0.3 * len(methods) + probes.seconds, max(logits, probes.memory))
         classification = [("eval-classification", heads, "classification")]
         adaptive = [("eval-adaptive-retrieval", self._reranks(), "adaptive_retrieval")]
         return [
@@ -199,11 +202,25 @@ class Estimate:
         results = 2 * dims * queries * keep * NEIGHBOR  # parts, and put together
         return PROGRAM + results + candidates + 2 * together * width * FLOAT
 
+    def _probes(self) -> Cost:
+        """Train a linear probe at each dim of each reduction of the full-width models."""
+        evaluation, sizes, width = self._experiment.evaluation, self._sizes, self._experiment.width
+        if not evaluation.probes:
+            return Cost(0)
+        rows = min(evaluation.probe_rows, sizes.database)
+        each = rows * sizes.classes * sum(evaluation.dims) * evaluation.probe_iterations
+        seconds = self._searches * 2 * PROBE_TRIALS * each / (self._speed * SEARCH_SHARE)
+        return Cost(seconds, PROGRAM + 1.5 * FLOAT * width * (rows + sizes.queries))
+
     def _reranks(self) -> Cost:
-        """Rerank every shortlist at every wider dim."""
-        evaluation = self._experiment.evaluation
-        reranked = self._sizes.queries * len(evaluation.dims) * evaluation.shortlist
-        seconds = len(self._full) * reranked * self._experiment.width * 1e-9
+        """Rerank every shortlist at every wider dim, and other lengths of it at full width."""
+        evaluation, width = self._experiment.evaluation, self._experiment.width
+        longest = max(evaluation.shortlists, default=0)
+        reranked = self._sizes.queries * len(evaluation.dims) * (evaluation.shortlist + longest)
+        seconds = len(self._full) * reranked * width * 1e-9
+        if longest:  # they are searched for anew, and not kept
+            pairs = len(self._full) * self._sizes.database * self._sizes.queries
+            seconds += 2 * pairs * width / (self._speed * SEARCH_SHARE)
         return Cost(2 + seconds, self._search_memory())
 
     def _bench(self) -> Cost:

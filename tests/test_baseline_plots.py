@@ -43,6 +43,8 @@ def output(tmp_path):
         cells = {"rerank_dims": ladder, "shortlist": lengths, "n_database": 900}
         for metric, value in (("map@10", length / 1000), ("mflops", length / 1e4)):
             adaptive.append(row("mrl", 8, value, task="adaptive-retrieval", metric=metric, **cells))
+    grid = {"rerank_dims": "16", "shortlist": "200", "n_database": 900}  # no curve: one length
+    adaptive.append(row("mrl", 12, 0.3, task="adaptive-retrieval", metric="map@10", **grid))
     measurements.merge(tmp_path / "adaptive_retrieval.csv", adaptive)
     return Output(tmp_path)
 

@@ -40,7 +40,8 @@ def _map_by_shortlist(output: Output) -> Figure | None:
         return None
     method = "mrl" if "mrl" in set(table["method"]) else table["method"].iloc[0]
     table = table[table["method"] == method]
-    if table["length"].nunique() < FEWEST_LENGTHS:
+    table = table[table.groupby("dim")["length"].transform("nunique") >= FEWEST_LENGTHS]
+    if table.empty:
         return None
     width = int(table["rerank_dims"].iloc[0])
     figure, axes = new_figure(
