@@ -66,14 +66,12 @@ def published_sizes(plugin: Plugin) -> Sizes | None:
 
 def sizes_of(dataset: Dataset) -> Sizes:
     """Count what a data set holds."""
-    splits = (dataset.train, dataset.database, dataset.queries)
-    train, database, queries = (len(split.labels) for split in splits)
     return Sizes(
-        train,
-        database,
-        queries,
+        len(dataset.train.images),
+        len(dataset.database.labels),
+        len(dataset.queries.labels),
         len(dataset.classes),
-        dataset.queries.images.read(torch.arange(1).numpy()).shape[1:],
+        dataset.shape,
         files=isinstance(dataset.database.images, ImageFiles),
         same_classes=not dataset.database_classes,
     )
@@ -134,6 +132,7 @@ class Estimate:
         methods, several = experiment.training.methods, len(experiment.evaluation.dims) > 1
         heads = Cost(1 + 0.3 * len(methods), PROGRAM + 1.5 * self._logits(experiment.training.dims))
         classification = [("eval-classification", heads, "classification")]
+        pairs = [("eval-cross-modal", Cost(5), "cross_modal")]
         adaptive = [("eval-adaptive-retrieval", self._reranks(), "adaptive_retrieval")]
         return [
             *(classification if self._sizes.same_classes else []),
@@ -141,6 +140,7 @@ class Estimate:
             ("eval-knn", Cost(1 + 0.5 * self._searches, self._search_memory()), "knn"),
             *(adaptive if self._full and several else []),
             *(self._cascades() if self._sizes.same_classes else []),
+            *(pairs if experiment.training.captions else []),
             ("bench-search", self._bench(), "speed"),
         ]
 
@@ -252,11 +252,11 @@ class Estimate:
     @property
     def _full(self) -> list[str]:
         """List the methods that train the whole width."""
-        fixed = f"fixed-{self._experiment.width}"
+        width = self._experiment.width
         return [
             method
             for method in self._experiment.training.methods
-            if method == fixed or "dim" not in split_method(method)[1]
+            if split_method(method)[1].get("dim", width) == width
         ]
 
     @property
