@@ -8,6 +8,7 @@ import numpy as np
 
 from mrlbench.arrays import InputArray, Inputs, IntArray
 from mrlbench.errors import UserError
+from mrlbench.images import only_images
 from mrlbench.protocols import Dataset, Split
 
 Tokenizer = Callable[[Sequence[str]], IntArray]  # T texts -> (T, L), 0 fills up
@@ -52,8 +53,7 @@ class CaptionedSplit(Split):
         self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
     ) -> tuple[Inputs, IntArray]:
         """Read images (B, 3, H, W) with tokens (B, L), the template drawn from `random`."""
-        images, labels = super().read(rows, random, size)
-        assert not isinstance(images, tuple)
+        images, labels = only_images(self.images.read(rows, random, size)), self.labels[rows]
         count = self.captions.shape[1]
         chosen = 0 if random is None else random.integers(0, count, len(rows))
         return (images, self.captions[labels, chosen]), np.tile(np.arange(len(rows)), 2)

@@ -107,7 +107,10 @@ class Session:
         """Image-to-text and text-to-image retrieval at each dim."""
         ks = sorted(self.evaluation.k)
         self._measure(
-            "cross_modal", self.sources, lambda source: evaluate_cross_modal(source, ks), ks=ks
+            "cross_modal",
+            self.sources,
+            lambda source: evaluate_cross_modal(source, ks),
+            {"ks": ks},
         )
 
     def adaptive_retrieval(self) -> None:

@@ -13,6 +13,7 @@ from mrlbench.arrays import FloatArray, Inputs, IntArray
 from mrlbench.embedding.logits import MIRRORED, PLAIN
 from mrlbench.files import replacing, write_json
 from mrlbench.heads import NestedHead
+from mrlbench.images import only_images
 from mrlbench.progress import Task, task
 from mrlbench.protocols import Dataset, Images, Split
 from mrlbench.training.batches import evaluation_batches, to_input
@@ -172,9 +173,7 @@ class _Mirrored:
     def read(
         self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
     ) -> Inputs:
-        images = self._images.read(rows, random, size)
-        assert not isinstance(images, tuple)  # only images are mirrored
-        return images[..., ::-1]  # along W
+        return only_images(self._images.read(rows, random, size))[..., ::-1]  # along W
 
 
 def is_written(folder: Path, inputs: str) -> bool:

@@ -63,11 +63,12 @@ def to_input(inputs: Inputs, dataset: Dataset, device: torch.device) -> Tensors:
     Vectors, (B, D) of a data set of embeddings, and token ids stay as they are.
     """
     if isinstance(inputs, tuple):
-        return tuple(_to_tensor(each, dataset, device) for each in inputs)
-    return _to_tensor(inputs, dataset, device)
+        return tuple(to_tensor(each, dataset, device) for each in inputs)
+    return to_tensor(inputs, dataset, device)
 
 
-def _to_tensor(images: InputArray, dataset: Dataset, device: torch.device) -> Tensor:
+def to_tensor(images: InputArray, dataset: Dataset, device: torch.device) -> Tensor:
+    """Do what `to_input` does with inputs that are one array."""
     if images.dtype != np.uint8:
         return torch.from_numpy(images).to(device, non_blocking=True)
     writable = np.require(images, requirements=["C", "W"])  # copies only what torch cannot share
