@@ -115,7 +115,8 @@ class Estimate:
         """Embed database and queries, and write the logits of the queries."""
         sizes, width = self._sizes, self._experiment.width
         images = sizes.database + sizes.queries
-        work = images * self._work[sizes.shape] / (self._speed * EMBEDDING_SHARE)
+        inputs = images / sizes.answers
+        work = inputs * self._work[sizes.shape] / (self._speed * EMBEDDING_SHARE)
         pixels = prod(sizes.shape) * (2 + 3 * FLOAT)  # read ahead, and being normalised
         logits = self._logits(self._dims_of(method))
         batches = self._weights + BATCH * (3 * self._largest + pixels)

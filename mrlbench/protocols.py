@@ -129,6 +129,11 @@ class Sizes:
     files: bool = False
     same_classes: bool = True
 
+    @property
+    def answers(self) -> int:
+        """Vectors of one input: m of masked text, else 1."""
+        return self.shape[1] if len(self.shape) == 2 else 1
+
 
 class Backbone(Protocol):
     """What a model plug-in gives: a `torch.nn.Module` with a known width.
