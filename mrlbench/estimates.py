@@ -67,14 +67,12 @@ def published_sizes(plugin: Plugin) -> Sizes | None:
 
 def sizes_of(dataset: Dataset) -> Sizes:
     """Count what a data set holds."""
-    splits = (dataset.train, dataset.database, dataset.queries)
-    train, database, queries = (len(split.labels) for split in splits)
     return Sizes(
-        train,
-        database,
-        queries,
+        len(dataset.train.images),
+        len(dataset.database.labels),
+        len(dataset.queries.labels),
         len(dataset.classes),
-        dataset.queries.images.read(torch.arange(1).numpy()).shape[1:],
+        dataset.shape,
         files=isinstance(dataset.database.images, ImageFiles),
         same_classes=not dataset.database_classes,
     )
@@ -118,7 +116,8 @@ class Estimate:
         """Embed database and queries, and write the logits of the queries."""
         sizes, width = self._sizes, self._experiment.width
         images = sizes.database + sizes.queries
-        work = images * self._work[sizes.shape] / (self._speed * EMBEDDING_SHARE)
+        inputs = images / sizes.answers
+        work = inputs * self._work[sizes.shape] / (self._speed * EMBEDDING_SHARE)
         pixels = prod(sizes.shape) * (2 + 3 * FLOAT)  # read ahead, and being normalised
         logits = self._logits(self._dims_of(method))
         batches = self._weights + BATCH * (3 * self._largest + pixels)
@@ -137,6 +136,7 @@ class Estimate:
         probes = self._probes()
         heads = Cost(1 + 0.3 * len(methods) + probes.seconds, max(logits, probes.memory))
         classification = [("eval-classification", heads, "classification")]
+        pairs = [("eval-cross-modal", Cost(5), "cross_modal")]
         adaptive = [("eval-adaptive-retrieval", self._reranks(), "adaptive_retrieval")]
         return [
             *(classification if self._sizes.same_classes else []),
@@ -144,6 +144,7 @@ class Estimate:
             ("eval-knn", Cost(1 + 0.5 * self._searches, self._search_memory()), "knn"),
             *(adaptive if self._full and several else []),
             *(self._cascades() if self._sizes.same_classes else []),
+            *(pairs if experiment.training.captions else []),
             ("bench-search", self._bench(), "speed"),
         ]
 
@@ -269,11 +270,11 @@ class Estimate:
     @property
     def _full(self) -> list[str]:
         """List the methods that train the whole width."""
-        fixed = f"fixed-{self._experiment.width}"
+        width = self._experiment.width
         return [
             method
             for method in self._experiment.training.methods
-            if method == fixed or "dim" not in split_method(method)[1]
+            if split_method(method)[1].get("dim", width) == width
         ]
 
     @property

@@ -47,6 +47,27 @@ class IndexPlugin(Plugin):
         return f"{self.name}({arguments})" if arguments else self.name
 
 
+class Captions(Strict):
+    """Captions made of class names, to train on pairs of image and text, and their text tower.
+
+    The tower is left to the model where it has one, as `open-clip` has.
+    """
+
+    templates: list[Annotated[str, Field(pattern=r"\{\}")]] = Field(
+        default=["a photo of a {}", "a picture of a {}", "an image of the {}"], min_length=1
+    )
+    length: int = Field(default=32, ge=1)  # words that are read of a caption
+    vocabulary: int = Field(default=4096, ge=2)  # most words that all captions may have
+    hidden: int = Field(default=128, ge=1)  # width of the word vectors
+    layers: int = Field(default=1, ge=0)  # of a transformer; 0 averages the word vectors
+    heads: int = Field(default=4, ge=1)
+
+    @property
+    def tower(self) -> dict[str, int]:
+        """What the text tower is made from."""
+        return self.model_dump(exclude={"templates"})
+
+
 class Training(Strict):
     """How the methods are trained; the defaults follow the paper's shape (app. C)."""
 
@@ -67,6 +88,7 @@ class Training(Strict):
     image_sizes: list[Annotated[list[Annotated[int, Field(ge=1)]], Field(**PAIR)]] = []
     start_from: str = ""  # a method of the experiment: begin with the backbone that it trained
     unfreeze: list[str] | None = None  # modules of the backbone that are trained; all if left out
+    captions: Captions | None = None  # train images with captions of their class (`contrastive`)
     # What an ablation changes of this table: `mrl@<name>` is trained with those keys instead
     variants: dict[str, dict[str, Any]] = {}
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -111,6 +133,7 @@ class Evaluation(Strict):
     shortlists: list[Annotated[int, Field(ge=1)]] = []  # other K, reranked at D only: an ablation
     funnels: list[Funnel] = []  # empty: the paper's, as far as the dims allow
     baselines: list[str] = ["random-dims", "pca"]  # reducers of the fixed full-width model
+    steps: list[str] = []  # of `reproduce`, such as "eval-classification"; empty: all that apply
     beside: dict[str, str] = {}  # name -> embeddings folder: measured beside, with the baselines
     tta: bool = False  # adaptive classification also with each image's mirror image (paper)
     # of cascades with joint thresholds; empty: the widest head's accuracy and a little less

@@ -20,6 +20,7 @@ class NestedHead(nn.Module):
     """
 
     separate: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
 
     def __init__(self, dims: Sequence[int], weights: Sequence[float]) -> None:
         super().__init__()
@@ -44,6 +45,10 @@ class NestedHead(nn.Module):
             A scalar. With one dim of weight 1 it is ordinary training.
         """
         return losses @ torch.tensor(self.weights, dtype=losses.dtype, device=losses.device)
+
+    def zero_shot(self, images: Tensor, texts: Tensor, classes: Tensor) -> list[Tensor]:
+        """Classify by texts of the classes: only what was trained on pairs can."""
+        raise NotImplementedError(f"{type(self).__name__} has classifiers of its own")
 
 
 def cross_entropies(

@@ -9,13 +9,24 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from mrlbench.arrays import ByteArray, IntArray
+from mrlbench.arrays import ByteArray, InputArray, Inputs, IntArray
 from mrlbench.errors import UserError
 
 RESIZE_FOR_CROP = 256 / 224  # evaluation: resize the short side to 256, crop 224 (paper, app. C)
 DECODERS = max(8, os.cpu_count() or 1)  # more than the cores of a small machine: disks are slow too
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+
+
+def only_images(inputs: Inputs) -> InputArray:
+    """Refuse inputs that are no images, (B, 3, H, W).
+
+    Raises:
+        UserError: They are vectors or masked text.
+    """
+    if isinstance(inputs, tuple) or inputs.ndim != 4:
+        raise UserError("expected a data set of images, got one of vectors or of text")
+    return inputs
 
 
 class ImageArray:

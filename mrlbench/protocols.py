@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, FloatArray, InputArray, IntArray, Judged, Neighbors
+from mrlbench.arrays import AnyFloatArray, FloatArray, Inputs, IntArray, Judged, Neighbors
 
 if TYPE_CHECKING:  # torch takes a second to import, and search and plots do without it
     from torch import Tensor
@@ -26,7 +26,7 @@ class Images(Protocol):
 
     def read(
         self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
-    ) -> InputArray:
+    ) -> Inputs:
         """Read images by row.
 
         Args:
@@ -35,17 +35,28 @@ class Images(Protocol):
             size: H and W other than the data set's own: training may begin with smaller images.
 
         Returns:
-            (B, 3, H, W) uint8; a data set of vectors gives (B, D) float32.
+            (B, 3, H, W) uint8; a data set of vectors gives (B, D) float32; masked text gives
+            token ids (B, L) and masked places (B, m), int64.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images and the class of each; labels (N,) int64."""
+    """Images and the class of each; labels (N,) int64.
+
+    Where an input has several answers, as a masked text has m tokens to predict, so have the
+    labels: (N · m,), in the order of the vectors that a model gives.
+    """
 
     images: Images
     labels: IntArray
+
+    def read(
+        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+    ) -> tuple[Inputs, IntArray]:
+        """Read inputs by row with the answers that a training learns; see `Images.read`."""
+        return self.images.read(rows, random, size), self.labels[rows]
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,9 @@ class Dataset:
         database_classes: The classes of database and queries where they are others than those of
             the training, as in ImageNet-4K: their labels count these, and the heads of the
             training say nothing about them. Empty where they are the same.
+        texts: Token ids of the prompts that describe each class, with its number, where images are
+            trained with captions.
+        is_text: Whether the inputs are masked text and the classes its tokens.
     """
 
     train: Split
@@ -77,6 +91,16 @@ class Dataset:
     query_set: str = "test"
     wnids: tuple[str, ...] = ()
     database_classes: tuple[str, ...] = ()
+    texts: Split | None = None
+    is_text: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input, as the evaluation reads it: see `Sizes`."""
+        one = self.queries.images.read(np.arange(1))
+        if isinstance(one, tuple):
+            return tuple(part.shape[1] for part in one)
+        return one.shape[1:]
 
 
 @dataclass(frozen=True)
@@ -88,11 +112,11 @@ class Sizes:
     called `size`.
 
     Attributes:
-        train: Images to train on.
+        train: Images, or other inputs, to train on.
         database: Rows of the database, N.
         queries: Q.
         classes: C, of the training.
-        shape: Of one image, (3, H, W); (D,) of a data set of vectors.
+        shape: Of one image, (3, H, W); (D,) of a data set of vectors; (L, m) of masked text.
         files: Whether images are decoded from files each time they are read.
         same_classes: Whether the queries have the classes of the training.
     """
@@ -105,13 +129,23 @@ class Sizes:
     files: bool = False
     same_classes: bool = True
 
+    @property
+    def answers(self) -> int:
+        """Vectors of one input: m of masked text, else 1."""
+        return self.shape[1] if len(self.shape) == 2 else 1
+
 
 class Backbone(Protocol):
-    """What a model plug-in gives: a `torch.nn.Module` with a known width."""
+    """What a model plug-in gives: a `torch.nn.Module` with a known width.
+
+    A model of text has a `vocabulary`, how many token ids it knows, and gives a vector for each
+    masked place, (B · m, D). A model with two towers gives images first and then their captions,
+    (2 B, D); it may bring a `tokenizer`, and the `mean` and `std` that its images are to have.
+    """
 
     width: int  # D
 
-    def __call__(self, images: "Tensor") -> "Tensor":
+    def __call__(self, inputs: "Tensor | tuple[Tensor, ...]") -> "Tensor":
         """Embed normalised images, (B, 3, H, W) -> (B, D)."""
         ...
 
@@ -120,9 +154,15 @@ class Method(Protocol):
     """What a method plug-in gives: a `torch.nn.Module` of heads over the nested dims.
 
     A method that changes the model too overrides `adapt` and `alone` of `heads.NestedHead`.
+
+    Attributes:
+        dims: The nested dims.
+        paired: Whether it learns from pairs, (2 B, D), each of which is to find its other half
+            among the B of the batch: C = B.
     """
 
     dims: tuple[int, ...]
+    paired: bool
 
     def __call__(self, embeddings: "Tensor") -> "Sequence[Tensor]":
         """Classify each prefix, (B, D) -> one (B, C) of logits per dim, narrowest first."""

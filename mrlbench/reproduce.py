@@ -1,12 +1,13 @@
 """All of an experiment, in order: the plan with its estimated costs, and the doing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from mrlbench import measurements
 from mrlbench.analyses import Analyst, run_analyst
 from mrlbench.embedding.extract import is_written
+from mrlbench.errors import UserError
 from mrlbench.estimates import Cost, Estimate, published_sizes, sizes_of
 from mrlbench.paper.verdicts import write_claims
 from mrlbench.reports.plots import draw_all
@@ -15,6 +16,8 @@ from mrlbench.session import Session
 from mrlbench.stages import Workshop
 from mrlbench.training import checkpoint
 
+# stages that look at neighbours, of which there must be enough
+NEIGHBOURS = ("eval-retrieval", "eval-adaptive-retrieval", "bench-search")
 PLOT, CLAIMS = Cost(8), Cost(10)
 
 
@@ -53,12 +56,14 @@ def plan(workshop: Workshop, threads: int, force: bool = False, dry: bool = Fals
     sizes = sizes or sizes_of(workshop.dataset)
     begun = not dry or bool(run.manifest().get("data"))  # else nothing can be done
     estimate = Estimate(run.experiment, sizes, workshop.device)
+    wants = partial(_wants, evaluation.steps)
     for k in (
         *evaluation.k,
         evaluation.shortlist,
         *(each.lengths[0] for each in evaluation.funnels),
     ):
-        check_k(k, sizes.database)
+        if any(map(wants, NEIGHBOURS)):
+            check_k(k, sizes.database)
     steps: list[Step] = []
     for method, seed in workshop.pairs:
         inputs = workshop.inputs(method, seed) if begun else ""
@@ -70,6 +75,18 @@ def plan(workshop: Workshop, threads: int, force: bool = False, dry: bool = Fals
         steps.append(Step(name, estimate.embedding(method), done, embed))
     session = _Later(workshop, threads, force)
     embedded = all(step.done for step in steps)
+    later = _measuring_steps(session, estimate, embedded)
+    if "mrl" in run.experiment.training.methods and not run.experiment.training.models:
+        later.append(_cost_step(workshop, estimate, force))
+    steps += [step for step in later if wants(step.name)]
+    _check_steps(evaluation.steps, [step.name for step in later])
+    steps.append(Step("plot", PLOT, False, partial(draw_all, run)))
+    return [*steps, Step("claims", CLAIMS, False, partial(write_claims, run))]
+
+
+def _measuring_steps(session: "_Later", estimate: Estimate, embedded: bool) -> list[Step]:
+    """List measurements and analyses, done only where the embeddings are."""
+    steps = []
     for name, cost, measure in estimate.measurements():
         done = embedded and session.open().is_done(measure)
         steps.append(Step(name, cost, done, partial(session.measure, measure)))
@@ -77,10 +94,18 @@ def plan(workshop: Workshop, threads: int, force: bool = False, dry: bool = Fals
         done = embedded and session.analyst().is_done(name)
         analyse = partial(session.analyse, name)
         steps.append(Step(f"analyze {name}", cost, done, analyse))
-    if "mrl" in run.experiment.training.methods and not run.experiment.training.models:
-        steps.append(_cost_step(workshop, estimate, force))
-    steps.append(Step("plot", PLOT, False, partial(draw_all, run)))
-    return [*steps, Step("claims", CLAIMS, False, partial(write_claims, run))]
+    return steps
+
+
+def _wants(steps: Sequence[str], name: str) -> bool:
+    """Tell whether an experiment that names its steps, or none for all, wants this one."""
+    return not steps or name in steps
+
+
+def _check_steps(steps: Sequence[str], known: Sequence[str]) -> None:
+    for step in steps:
+        if step not in known:
+            raise UserError(f"evaluation.steps: expected some of {', '.join(known)}, got {step!r}")
 
 
 def format_plan(steps: list[Step]) -> str:

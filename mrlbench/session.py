@@ -20,6 +20,7 @@ from mrlbench.evaluation.adaptive_retrieval import evaluate_adaptive_retrieval
 from mrlbench.evaluation.analysis.task import Analysis
 from mrlbench.evaluation.bench import Bench
 from mrlbench.evaluation.classification import check_heads, evaluate_classification
+from mrlbench.evaluation.cross_modal import evaluate_cross_modal
 from mrlbench.evaluation.linear_probes import VARIANT as PROBE
 from mrlbench.evaluation.linear_probes import evaluate_probes
 from mrlbench.evaluation.retrieval import evaluate_knn, evaluate_retrieval
@@ -100,6 +101,16 @@ class Session:
             self.sources,
             lambda source: evaluate_retrieval(source, ks, keep),
             {"ks": ks, "metrics": names("metrics")},
+        )
+
+    def cross_modal(self) -> None:
+        """Image-to-text and text-to-image retrieval at each dim."""
+        ks = sorted(self.evaluation.k)
+        self._measure(
+            "cross_modal",
+            self.sources,
+            lambda source: evaluate_cross_modal(source, ks),
+            {"ks": ks},
         )
 
     def adaptive_retrieval(self) -> None:

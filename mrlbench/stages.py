@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -33,7 +34,9 @@ from mrlbench.plugins import check_arguments, load
 from mrlbench.protocols import Dataset
 from mrlbench.runs import Output, Run
 from mrlbench.training import checkpoint
+from mrlbench.training.batches import to_input
 from mrlbench.training.loop import load_trained, train, training_inputs
+from mrlbench.training.prepare import prepare
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,8 @@ class Workshop:
     def dataset(self) -> Dataset:
         """The data set, read (and fetched) when it is first needed."""
         plugin = self.run.experiment.dataset
-        dataset: Dataset = load("datasets", plugin.name)(self.data_dir, **plugin.arguments)
+        loaded: Dataset = load("datasets", plugin.name)(self.data_dir, **plugin.arguments)
+        dataset = prepare(loaded, self.run.experiment)
         if self.run.folder.is_dir():  # not there when only the plan is asked for
             self.run.note(data={plugin.name: dataset.fingerprint})
         return dataset
@@ -172,10 +176,10 @@ class Workshop:
 
     def image_multiply_adds(self) -> int:
         """Count the multiply–adds of one image through the backbone."""
-        model, images = self.run.experiment.model, self.dataset.queries.images
+        model = self.run.experiment.model
         with torch.device("meta"):
             module = load("models", model.name)(**model.arguments)
-        return multiply_adds(module, images.read(torch.arange(1).numpy()).shape[1:])
+        return multiply_adds(module, self.dataset.shape)
 
     def trained(self, method: str, seed: int) -> tuple[nn.Module, NestedHead]:
         """Load backbone and head of a method, from the run that lends its models if another does.
@@ -347,9 +351,10 @@ class Workshop:
     def training_cost(self) -> list[Row]:
         """Measure what MRL adds to a training step."""
         dataset, run = self.dataset, self.run
-        shape = dataset.train.images.read(torch.arange(1).numpy()).shape[1:]
-        classes = len(dataset.classes)
-        return training_cost(run.experiment, run.name, shape, classes, self.device)
+        rows = np.arange(min(run.experiment.training.batch_size, len(dataset.train.images)))
+        inputs, labels = dataset.train.read(rows, np.random.default_rng(0))
+        batch = to_input(inputs, dataset, self.device), torch.from_numpy(labels).to(self.device)
+        return training_cost(run.experiment, run.name, batch, len(dataset.classes), self.device)
 
 
 def width_folder(folder: Path, dim: int) -> Path:

@@ -26,7 +26,8 @@ LAYERS = [
         "memory",
     },
     {"measurements"},
-    {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index", "moments", "slimming"},
+    {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index", "moments", "slimming"}
+    | {"captions", "masking", "towers"},
     set(KINDS),
     {"plugins"},
     {"costs"},

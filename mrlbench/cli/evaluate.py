@@ -110,6 +110,14 @@ def eval_retrieval(session: "Session", k: options.Ks = "") -> None:
 
 
 @measuring
+def eval_cross_modal(session: "Session", k: options.Ks = "") -> None:
+    """Image-to-text and text-to-image retrieval at every dim, of models trained on captions."""
+    session = _with(session, k=options.integers("--k", k))
+    session.cross_modal()
+    _show(session, "cross_modal", [f"top{k}" for k in sorted({1, *session.evaluation.k})])
+
+
+@measuring
 def eval_adaptive_retrieval(
     session: "Session",
     shortlist: Annotated[int, typer.Option(min=0, help="K, how many are reranked.")] = 0,
@@ -187,6 +195,7 @@ COMMANDS = {
     "eval-classification": eval_classification,
     "eval-knn": eval_knn,
     "eval-retrieval": eval_retrieval,
+    "eval-cross-modal": eval_cross_modal,
     "eval-adaptive-retrieval": eval_adaptive_retrieval,
     "eval-adaptive-classification": eval_adaptive_classification,
     "bench-search": bench_search,

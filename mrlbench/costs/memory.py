@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mrlbench.costs.inputs import empty_inputs
+
 FLOAT = 4  # bytes
 
 
@@ -13,7 +15,7 @@ def activation_bytes(module: nn.Module, image_shape: tuple[int, ...]) -> float:
 
     Args:
         module: On the meta device: nothing is computed.
-        image_shape: (3, H, W), or (D,) of vectors.
+        image_shape: (3, H, W); see `empty_inputs` for others.
     """
     own = {each.untyped_storage()._cdata for each in module.state_dict().values()}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -27,12 +29,12 @@ def activation_bytes(module: nn.Module, image_shape: tuple[int, ...]) -> float:
     def unpack(saved: Any) -> Any:  # noqa: ANN401 (torch's hooks take anything)
         return saved
 
-    images = torch.empty((2, *image_shape), device="meta")  # a batch norm needs more than one
+    images = empty_inputs(module, image_shape, 2)  # a batch norm needs more than one
     with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
         features = module.train()(images)
     total = sum(storage.nbytes() for storage in kept.values())
     del features
-    return total / len(images)
+    return total / 2
 
 
 def largest_features(module: nn.Module, image_shape: tuple[int, ...]) -> float:
@@ -45,7 +47,7 @@ def largest_features(module: nn.Module, image_shape: tuple[int, ...]) -> float:
 
     hooks = [each.register_forward_hook(look) for each in module.modules()]
     with torch.inference_mode():
-        module.eval()(torch.empty((1, *image_shape), device="meta"))
+        module.eval()(empty_inputs(module, image_shape, 1))
     for hook in hooks:
         hook.remove()
     return max(sizes)

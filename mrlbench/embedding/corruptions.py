@@ -10,6 +10,7 @@ import torch
 from torchvision.transforms.functional import gaussian_blur
 
 from mrlbench.arrays import ByteArray, FloatArray, IntArray
+from mrlbench.images import only_images
 from mrlbench.protocols import Images
 
 NOISE = 0.12  # standard deviation, of pixels in [0, 1]
@@ -80,7 +81,7 @@ class Corrupted:
         self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
     ) -> ByteArray:
         """Read images by row and corrupt them, (B, 3, H, W) uint8."""
-        images = self._images.read(rows, random, size).astype(np.float32)
+        images = only_images(self._images.read(rows, random, size)).astype(np.float32)
         pixels = np.rint(self._corrupt(images / np.float32(255), rows) * 255)
         return pixels.clip(0, 255).astype(np.uint8)
 

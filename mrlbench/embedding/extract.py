@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from mrlbench.arrays import ByteArray, FloatArray, IntArray
+from mrlbench.arrays import FloatArray, Inputs, IntArray
 from mrlbench.embedding.logits import MIRRORED, PLAIN
 from mrlbench.files import replacing, write_json
 from mrlbench.heads import NestedHead
+from mrlbench.images import only_images
 from mrlbench.progress import Task, task
 from mrlbench.protocols import Dataset, Images, Split
 from mrlbench.training.batches import evaluation_batches, to_input
@@ -43,7 +44,7 @@ class Extractor:
         for stale in (MIRRORED, "meta.json"):  # the latter says that the folder is whole
             (folder / stale).unlink(missing_ok=True)
         total = sum(len(split.labels) for split in splits.values())
-        with task(f"embed {what}", total, "images") as work:
+        with task(f"embed {what}", total, "rows") as work:
             for name, split in splits.items():
                 self._write_vectors(folder / f"{name}.npy", split, inputs, width, work)
                 _save(folder / f"{name}_labels.npy", split.labels)
@@ -66,6 +67,8 @@ class Extractor:
     def _finish(self, folder: Path, inputs: str, queries: Split, query_set: str) -> None:
         """Write the logits of the queries, and then that the folder is whole."""
         heads = not self._dataset.database_classes  # else they know other classes than the queries'
+        if self._dataset.texts is not None:
+            self._write_texts(folder, self._dataset.texts)
         if heads:
             _save_logits(folder / PLAIN, self._logits(folder / "queries.npy"), queries.labels)
         meta = {
@@ -74,6 +77,8 @@ class Extractor:
             "query_set": query_set,
             "heads": heads,
         }
+        if self._dataset.texts is not None:
+            meta["classifier"] = "zero-shot"
         write_json(folder / "meta.json", meta)
 
     def _write_vectors(self, path: Path, split: Split, inputs: str, width: int, work: Task) -> None:
@@ -89,11 +94,13 @@ class Extractor:
             partial, mode="r+" if done else "w+", dtype=np.float32, shape=(count, width)
         )
         work.advance(done)
-        for images in evaluation_batches(split.images, done, BATCH):
-            vectors[done : done + len(images)] = self._embed(images)
-            done += len(images)
-            work.advance(len(images))
-            if done % (64 * BATCH) == 0:
+        each = count // len(split.images)  # vectors of one input: masked text has several
+        for batch in evaluation_batches(split.images, done // each, BATCH):
+            embedded = self._embed(batch)
+            vectors[done : done + len(embedded)] = embedded
+            done += len(embedded)
+            work.advance(len(embedded))
+            if done % (64 * BATCH * each) == 0:
                 vectors.flush()
                 write_json(state, {"inputs": inputs, "rows": done})
         vectors.flush()
@@ -102,8 +109,8 @@ class Extractor:
         write_json(state, {"inputs": inputs, "rows": count})  # whole, until meta.json says so
 
     @torch.inference_mode()
-    def _embed(self, images: np.ndarray) -> FloatArray:
-        features = self._backbone(to_input(images, self._dataset, self._device))
+    def _embed(self, inputs: Inputs) -> FloatArray:
+        features = self._backbone(to_input(inputs, self._dataset, self._device))
         result: FloatArray = features.float().cpu().numpy()
         if not np.isfinite(result).all():
             raise FloatingPointError("the model gives vectors that are not finite")
@@ -134,9 +141,24 @@ class Extractor:
     def _logits(self, path: Path) -> dict[int, FloatArray]:
         """Compute each head's logits of the vectors in a file, (Q, C) for each dim."""
         vectors = torch.from_numpy(np.load(path)).to(self._device)
-        logits = self._head(vectors)
+        logits = self._classify(path.parent, vectors)
         pairs = zip(self._head.dims, logits, strict=True)
         return {dim: each.float().cpu().numpy() for dim, each in pairs}
+
+    def _classify(self, folder: Path, vectors: Tensor) -> list[Tensor]:
+        """Give the logits of each head; where there are prompts, of zero-shot classification."""
+        if self._dataset.texts is None:
+            logits: list[Tensor] = self._head(vectors)
+            return logits
+        texts = torch.from_numpy(np.load(folder / "texts.npy")).to(self._device)
+        classes = torch.from_numpy(self._dataset.texts.labels).to(self._device)
+        return self._head.zero_shot(vectors, texts, classes)
+
+    def _write_texts(self, folder: Path, texts: Split) -> None:
+        """Embed the prompts of the classes: thousands, not millions."""
+        batches = evaluation_batches(texts.images, 0, BATCH)
+        _save(folder / "texts.npy", np.concatenate([self._embed(batch) for batch in batches]))
+        _save(folder / "texts_labels.npy", texts.labels)
 
 
 class _Mirrored:
@@ -150,8 +172,8 @@ class _Mirrored:
 
     def read(
         self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
-    ) -> ByteArray:
-        return self._images.read(rows, random, size)[..., ::-1]  # along W
+    ) -> Inputs:
+        return only_images(self._images.read(rows, random, size))[..., ::-1]  # along W
 
 
 def is_written(folder: Path, inputs: str) -> bool:

@@ -75,8 +75,8 @@ def open_query_set(text: str, dataset: Dataset, data_dir: Path) -> QuerySet:
 
 def _side(dataset: Dataset) -> int:
     """Learn the side of the data set's images in pixels."""
-    shape = dataset.queries.images.read(np.arange(1)).shape
-    if len(shape) != 4:
+    shape = dataset.shape
+    if len(shape) != 3:
         raise UserError("--queries: expected a model of images, got one of vectors")
     return int(shape[-1])
 

@@ -15,12 +15,14 @@ from mrlbench.measurements import Row
 def evaluate_classification(source: Source) -> list[Row]:
     """Measure top-1 and top-5 at each of the source's dims that has a head."""
     file = open_logits_file(source.embeddings.folder)
+    zero_shot = source.embeddings.meta.get("classifier") == "zero-shot"
+    task = "zero-shot" if zero_shot else "classification"
     rows: list[Row] = []
     raw: dict[str, FloatArray] = {}
     for dim in (each for each in source.dims if each in file.dims):
         logits = file.read(dim)
         scores = {f"top{k}": top_k(logits, file.labels, k) for k in (1, 5)}
-        template = source.row(task="classification", dim=dim, n_database=None, dtype=None)
+        template = source.row(task=task, dim=dim, n_database=None, dtype=None)
         rows += mean_rows(template, scores)
         raw |= {f"{metric}@dim{dim}": each for metric, each in scores.items()}
     source.save_raw("scores-classification", raw)

@@ -1,7 +1,7 @@
 """What the nested heads cost: a training step of MRL against one of a fixed-width model."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from mrlbench.experiment import Experiment
 from mrlbench.intervals import median_interval
 from mrlbench.measurements import Row
 from mrlbench.progress import task
+from mrlbench.training.batches import Tensors
 from mrlbench.training.loop import Learner
 
 PAIRS = 40
@@ -21,12 +22,12 @@ WARM_UP = 3
 def training_cost(
     experiment: Experiment,
     run: str,
-    image_shape: Sequence[int],
+    batch: tuple[Tensors, torch.Tensor],
     classes: int,
     device: torch.device,
     pairs: int = PAIRS,
 ) -> list[Row]:
-    """Time steps of MRL and of the fixed full-width model in turn, on the same random batch.
+    """Time steps of MRL and of the fixed full-width model in turn, on the same batch.
 
     A step is forward, losses, backward and the optimizer's update. The median of the ratios of
     neighbouring steps does not see a machine whose speed drifts.
@@ -34,14 +35,14 @@ def training_cost(
     Args:
         experiment: Gives the model, the dims and the batch size.
         run: The run's name.
-        image_shape: (3, H, W).
+        batch: Inputs as a model reads them and their labels, on the device.
         classes: C.
         device: Where to train.
         pairs: Steps of each.
     """
     fixed = f"fixed-{experiment.width}"
     learners = {m: Learner(experiment, m, 0, classes, device) for m in (fixed, "mrl")}
-    times = _time_in_turn(learners, image_shape, classes, pairs)
+    times = _time_in_turn(learners, batch, pairs)
     numbers = {method: median_interval(each) for method, each in times.items()}
     ratio = median_interval(times["mrl"] / times[fixed])
     common = Row(
@@ -61,27 +62,21 @@ def training_cost(
 
 
 def _time_in_turn(
-    learners: Mapping[str, Learner], image_shape: Sequence[int], classes: int, pairs: int
+    learners: Mapping[str, Learner], batch: tuple[Tensors, torch.Tensor], pairs: int
 ) -> dict[str, AnyFloatArray]:
-    """Time steps of each learner on one random batch, seconds (pairs,) each."""
-    learner = next(iter(learners.values()))
-    generator, size = torch.Generator().manual_seed(0), learner.training.batch_size
-    images = torch.randn((size, *image_shape), generator=generator)
-    layout = torch.channels_last if images.ndim == 4 else torch.preserve_format  # or vectors
-    images = images.to(learner.device, memory_format=layout)
-    labels = torch.randint(0, classes, (size,), generator=generator).to(learner.device)
+    """Time steps of each learner on one batch, seconds (pairs,) each."""
     seconds: dict[str, list[float]] = {method: [] for method in learners}
     with task("training-cost", pairs + WARM_UP, "pairs of steps") as work:
         for pair in range(pairs + WARM_UP):
             # each goes first in every other pair, so that neither always finds a warmer cache
             for method in sorted(learners, reverse=bool(pair % 2)):
-                seconds[method].append(_step_seconds(learners[method], images, labels))
+                seconds[method].append(_step_seconds(learners[method], *batch))
             work.advance(1)
     return {method: np.array(each[WARM_UP:]) for method, each in seconds.items()}
 
 
-def _step_seconds(learner: Learner, images: torch.Tensor, labels: torch.Tensor) -> float:
+def _step_seconds(learner: Learner, inputs: Tensors, labels: torch.Tensor) -> float:
     started = time.perf_counter()
-    losses, _ = learner.step(images, labels, rate=1e-4)
+    losses, _ = learner.step(inputs, labels, rate=1e-4)
     losses.sum().item()  # waits for the device
     return time.perf_counter() - started

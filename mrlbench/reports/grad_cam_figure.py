@@ -7,12 +7,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mrlbench.arrays import ByteArray, IntArray
+from mrlbench.errors import UserError
 from mrlbench.evaluation.analysis.classes import Classes
 from mrlbench.evaluation.analysis.grad_cam import HeatMaps, check_rows, grad_cam
 from mrlbench.files import replacing
+from mrlbench.images import only_images
 from mrlbench.reports.style import COLOURS, use_plain_style
 from mrlbench.stages import Workshop
-from mrlbench.training.batches import to_input
+from mrlbench.training.batches import to_tensor
 
 CELL = 1.35  # inches
 RIGHT, WRONG = COLOURS[2], COLOURS[1]
@@ -37,8 +39,10 @@ def draw_grad_cam(workshop: Workshop, method: str, seed: int, rows: Sequence[int
     dataset = workshop.dataset
     chosen = check_rows(list(rows), len(dataset.queries.labels))
     backbone, head = workshop.trained(method, seed)
-    images = dataset.queries.images.read(chosen)
-    found = grad_cam(backbone, head, to_input(images, dataset, workshop.device))
+    images = only_images(dataset.queries.images.read(chosen))
+    if head.paired:
+        raise UserError(f"Grad-CAM: expected a method with classifiers, got {method}")
+    found = grad_cam(backbone, head, to_tensor(images, dataset, workshop.device))
     use_plain_style()
     title = f"Grad-CAM of each head's predicted class, {method}, {dataset.query_set} queries"
     figure = _grid(images, dataset.queries.labels[chosen], chosen, found, Classes.of(dataset))

@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrlbench.arrays import InputArray, IntArray, blocks
+from mrlbench.arrays import InputArray, Inputs, IntArray, blocks
 from mrlbench.protocols import Dataset, Images, Split
 
 Result = TypeVar("Result")
+Tensors = Tensor | tuple[Tensor, ...]
 
 
 def training_batches(
     split: Split, batch_size: int, seed: int, epoch: int, size: int | None = None
-) -> Iterator[tuple[InputArray, IntArray]]:
+) -> Iterator[tuple[Inputs, IntArray]]:
     """Give each image once, shuffled and augmented; the last short batch is left out.
 
     The order and the augmentation depend on seed, epoch and batch alone, so that a training that
@@ -30,37 +31,44 @@ def training_batches(
         size: H and W other than the data set's own.
 
     Yields:
-        Images (B, 3, H, W) uint8 and labels (B,).
+        Images (B, 3, H, W) uint8, or other inputs, and labels (B,).
     """
-    order = np.random.default_rng([seed, epoch]).permutation(len(split.labels))
+    order = np.random.default_rng([seed, epoch]).permutation(len(split.images))
     batch_size = min(batch_size, len(order))
     starts = range(0, len(order) - batch_size + 1, batch_size)
 
-    def read(number: int) -> tuple[InputArray, IntArray]:
+    def read(number: int) -> tuple[Inputs, IntArray]:
         rows = order[starts[number] : starts[number] + batch_size]
         random = np.random.default_rng([seed, epoch, number])
-        return split.images.read(rows, random, size), split.labels[rows]
+        return split.read(rows, random, size)
 
     yield from _read_ahead(read, len(starts))
 
 
-def evaluation_batches(images: Images, start: int, batch_size: int) -> Iterator[InputArray]:
+def evaluation_batches(images: Images, start: int, batch_size: int) -> Iterator[Inputs]:
     """Give the images from `start` on in order, without augmentation, (B, 3, H, W) uint8."""
     slices = [
         slice(s.start + start, s.stop + start) for s in blocks(len(images) - start, batch_size)
     ]
 
-    def read(number: int) -> InputArray:
+    def read(number: int) -> Inputs:
         return images.read(np.arange(slices[number].start, slices[number].stop))
 
     yield from _read_ahead(read, len(slices))
 
 
-def to_input(images: InputArray, dataset: Dataset, device: torch.device) -> Tensor:
-    """Normalise by the data set's mean and std, (B, 3, H, W) float32 in channels-last order.
+def to_input(inputs: Inputs, dataset: Dataset, device: torch.device) -> Tensors:
+    """Normalise images by the data set's mean and std, (B, 3, H, W) float32, channels last.
 
-    Vectors, (B, D) of a data set of embeddings, stay as they are.
+    Vectors, (B, D) of a data set of embeddings, and token ids stay as they are.
     """
+    if isinstance(inputs, tuple):
+        return tuple(to_tensor(each, dataset, device) for each in inputs)
+    return to_tensor(inputs, dataset, device)
+
+
+def to_tensor(images: InputArray, dataset: Dataset, device: torch.device) -> Tensor:
+    """Do what `to_input` does with inputs that are one array."""
     if images.dtype != np.uint8:
         return torch.from_numpy(images).to(device, non_blocking=True)
     writable = np.require(images, requirements=["C", "W"])  # copies only what torch cannot share
@@ -70,6 +78,16 @@ def to_input(images: InputArray, dataset: Dataset, device: torch.device) -> Tens
     )
     normalised = pixels.float().div_(255).sub_(mean).div_(std)
     return normalised.to(memory_format=torch.channels_last)
+
+
+def parts(inputs: Tensors, labels: Tensor, size: int) -> Iterator[tuple[Tensors, Tensor]]:
+    """Cut a batch into parts of at most `size` inputs with their labels; 0 keeps it whole."""
+    columns = inputs if isinstance(inputs, tuple) else (inputs,)
+    size = size or len(columns[0])
+    each = len(labels) // len(columns[0])  # answers of one input: masked text has several
+    cut = zip(*(torch.split(column, size) for column in columns), strict=True)
+    for some, theirs in zip(cut, torch.split(labels, size * each), strict=True):
+        yield (some if isinstance(inputs, tuple) else some[0]), theirs
 
 
 def _read_ahead(read: Callable[[int], Result], count: int) -> Iterator[Result]:

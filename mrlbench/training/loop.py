@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mrlbench.arrays import InputArray, IntArray
+from mrlbench.arrays import Inputs, IntArray
 from mrlbench.errors import UserError
 from mrlbench.experiment import Experiment, Training, split_method, split_variant
 from mrlbench.files import digest, replacing
@@ -18,8 +19,9 @@ from mrlbench.memory import keep_freed_memory
 from mrlbench.plugins import load
 from mrlbench.progress import Task, task
 from mrlbench.protocols import Dataset
+from mrlbench.towers import with_text_tower
 from mrlbench.training import checkpoint
-from mrlbench.training.batches import to_input, training_batches
+from mrlbench.training.batches import Tensors, parts, to_input, training_batches
 from mrlbench.training.devices import choose_precision
 from mrlbench.training.schedule import image_size, learning_rate
 
@@ -32,6 +34,7 @@ ADDED_LATER = (
     "optimizer",
     "micro_batch",
     "models",
+    "captions",
 )
 
 
@@ -49,17 +52,20 @@ class Learner:
             backbone.width, classes, self.training.dims, self.training.weights, **arguments
         ).to(device)
         backbone = self.head.adapt(backbone)
+        _freeze(backbone, self.training.unfreeze)
+        if self.training.captions is not None:
+            tower = self.training.captions.tower
+            backbone = with_text_tower(backbone, backbone.width, **tower)
         self.backbone = backbone.to(device, memory_format=torch.channels_last)
-        _freeze(self.backbone, self.training.unfreeze)
         self.optimizer = _optimizer([self.backbone, self.head], self.training)
         self.precision = choose_precision(self.training.precision, device)
 
-    def step(self, images: Tensor, labels: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+    def step(self, inputs: Tensors, labels: Tensor, rate: float) -> tuple[Tensor, Tensor]:
         """Learn from one batch at a learning rate.
 
         Args:
-            images: (B, 3, H, W), normalised.
-            labels: (B,).
+            inputs: (B, 3, H, W), normalised, or what else the model reads.
+            labels: (B,), one for each vector that the model gives.
             rate: The learning rate.
 
         Returns:
@@ -68,18 +74,15 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        at_once = self.training.micro_batch or len(labels)
-        parts = [
+        learned = [
             self._learn(some, theirs, len(theirs) / len(labels))
-            for some, theirs in zip(
-                torch.split(images, at_once), torch.split(labels, at_once), strict=True
-            )
+            for some, theirs in parts(inputs, labels, self.training.micro_batch)
         ]
         self.optimizer.step()
-        losses, right = zip(*parts, strict=True)
+        losses, right = zip(*learned, strict=True)
         return torch.stack(losses).sum(dim=0), torch.stack(right).sum(dim=0)
 
-    def _learn(self, images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    def _learn(self, inputs: Tensors, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
         """Add the gradients of a part of the batch, which is this share of it.
 
         Returns:
@@ -87,7 +90,7 @@ class Learner:
         """
         half = self.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            logits = self.head(self.backbone(images))
+            logits = self.head(self.backbone(inputs))
         losses = share * cross_entropies(logits, labels, self.training.label_smoothing)  # (M,)
         torch.autograd.backward(self.head.loss(losses))
         right = torch.stack([each.argmax(dim=1) == labels for each in logits]).sum(dim=1)  # (M,)
@@ -176,8 +179,8 @@ def train(
     if start is not None and not epoch:
         learner.start_from(start)
     total = learner.training.epochs
-    images = len(dataset.train.labels)
-    with task(f"train {method} seed {seed}", (total - epoch) * images, "images") as work:
+    examples = len(dataset.train.images)
+    with task(f"train {method} seed {seed}", (total - epoch) * examples, "examples") as work:
         for current in range(epoch, total):
             rows.append(_train_epoch(learner, dataset, current, seed, work))
             state = learner.state() | {"inputs": inputs, "epoch": current + 1, "losses": rows}
@@ -210,19 +213,21 @@ def _train_epoch(
     learner: Learner, dataset: Dataset, epoch: int, seed: int, work: Task
 ) -> dict[str, float]:
     training, dims = learner.training, learner.head.dims
-    batch_size = min(training.batch_size, len(dataset.train.labels))
-    per_epoch = len(dataset.train.labels) // batch_size
+    batch_size = min(training.batch_size, len(dataset.train.images))
+    per_epoch = len(dataset.train.images) // batch_size
+    torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))  # dropout
     learner.train_mode()
     totals = torch.zeros(2, len(dims), device=learner.device)  # loss, right answers
     size = image_size(epoch, training.image_sizes)
     batches = training_batches(dataset.train, batch_size, seed, epoch, size)
-    rate = 0.0
-    for number, (images, labels) in enumerate(batches):
+    rate, answers = 0.0, batch_size
+    for number, (inputs, labels) in enumerate(batches):
         step = epoch * per_epoch + number
         rate = learning_rate(
             step, training.epochs * per_epoch, training.learning_rate, training.warmup
         )
-        totals += _step(learner, dataset, (images, labels), rate)
+        totals += _step(learner, dataset, (inputs, labels), rate)
+        answers = len(labels)
         if number % 10 == 9 or number == per_epoch - 1:  # reading the loss waits for the device
             loss = _check_finite(totals[0] / (number + 1), dims, step)
             work.advance(
@@ -232,16 +237,16 @@ def _train_epoch(
     losses, accuracies = (totals / per_epoch).tolist()
     row: dict[str, float] = {"epoch": epoch + 1, "learning_rate": rate}
     row |= {f"loss@{dim}": loss for dim, loss in zip(dims, losses, strict=True)}
-    row |= {f"accuracy@{dim}": a / batch_size for dim, a in zip(dims, accuracies, strict=True)}
+    row |= {f"accuracy@{dim}": a / answers for dim, a in zip(dims, accuracies, strict=True)}
     return row
 
 
 def _step(
-    learner: Learner, dataset: Dataset, batch: tuple[InputArray, IntArray], rate: float
+    learner: Learner, dataset: Dataset, batch: tuple[Inputs, IntArray], rate: float
 ) -> Tensor:
-    images = to_input(batch[0], dataset, learner.device)
+    inputs = to_input(batch[0], dataset, learner.device)
     labels = torch.from_numpy(batch[1]).to(learner.device)
-    return torch.stack([each.float() for each in learner.step(images, labels, rate)])  # (2, M)
+    return torch.stack([each.float() for each in learner.step(inputs, labels, rate)])  # (2, M)
 
 
 def _check_finite(losses: Tensor, dims: Iterable[int], step: int) -> float:
@@ -263,13 +268,14 @@ def _freeze(backbone: nn.Module, unfreeze: Sequence[str] | None) -> None:
 
 
 def _optimizer(modules: Iterable[nn.Module], training: Training) -> torch.optim.Optimizer:
-    """SGD or AdamW; norms are not decayed (paper, app. C)."""
+    """SGD or AdamW; norms (paper, app. C) and a learned temperature are not decayed."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for module in modules:
         for child in module.modules():
-            group = free if isinstance(child, (nn.BatchNorm2d, nn.LayerNorm)) else decayed
-            group.extend(child.parameters(recurse=False))
+            for parameter in child.parameters(recurse=False):
+                is_free = isinstance(child, (nn.BatchNorm2d, nn.LayerNorm)) or parameter.ndim == 0
+                (free if is_free else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": training.weight_decay},
         {"params": free, "weight_decay": 0.0},
