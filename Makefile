@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 INSTALLED = .venv/.installed
 
-.PHONY: install bench test test-all lint lock clean
+.PHONY: install bench test test-slow test-all lint lock clean
 
 install: $(INSTALLED)
 
@@ -27,8 +27,10 @@ bench: install
 test: install lint
 	$(BIN)/pytest -q -m "not slow"
 
-test-all: install
-	$(BIN)/pytest -q
+test-slow: install
+	$(BIN)/pytest -q -m slow
+
+test-all: test test-slow
 
 lint: install
 	$(BIN)/ruff format --check .

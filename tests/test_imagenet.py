@@ -89,6 +89,7 @@ def rows(run, csv, **cells):
 
 def test_the_recipe_of_imagenet1k_runs_on_a_miniature(trained):
     table = rows(trained, "retrieval", method="mrl", metric="map@5")
+    table = table[table["variant"].isna()]  # beside the dims between them
     assert sorted(table["dim"]) == [8, 16, 32, 64, 128, 256, 512, 1024, 2048]
     assert set(table["n_database"]) == {48}
     assert set(table["n"]) == {16}
