@@ -214,12 +214,13 @@ class Session:
         """
         if not sources:
             raise UserError(f"{csv}: expected a model trained at full width, got none")
+        path = self.output.csv(csv)
+        there = path.is_file()  # asked once: the first source writes the file
         for source in sources:
             stage = " ".join(part for part in (csv, name, source.label) if part)
             vectors = digest(source.embeddings.fingerprint)
             inputs = json.dumps([vectors, source.dims, source.baselines, settings or {}])
-            path = self.output.csv(csv)
-            if not self.force and self.output.is_done(stage, inputs) and path.is_file():
+            if not self.force and self.output.is_done(stage, inputs) and there:
                 if self.pending is None:
                     log.info("%s: done before (--force measures again)", stage)
             elif self.pending is not None:

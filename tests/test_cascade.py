@@ -361,6 +361,14 @@ def test_an_interrupted_mirroring_is_gone_on_with_and_new_embeddings_drop_it(
     assert not (folder / "logits_tta.npz").exists()
 
 
+def test_a_deleted_csv_is_measured_again_for_every_model(digits_run, mrlbench, tmp_path):
+    run = tmp_path / "digits"
+    shutil.copytree(digits_run, run)
+    (run / "adaptive_classification.csv").unlink()
+    assert mrlbench("eval-adaptive-classification", run, "-q")[0] == 0
+    assert set(rows(run)["method"]) == {"mrl", "mrl-e"}
+
+
 def test_any_models_logits_are_enough(mrlbench, tmp_path):
     write_logits(tmp_path / "mine" / "logits.npz", 5)
     out = tmp_path / "out"
