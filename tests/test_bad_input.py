@@ -46,7 +46,10 @@ def measure(refused, folder, tmp_path):
         ("training.dims=[8, 16, 16]", "training.dims: expected increasing dims, got 16 before 16"),
         ("training.dims=[0, 16]", "training.dims: expected dims from 1 to 512, got 0"),
         ("training.weights=[1.0]", "training.weights: expected 8 values"),
-        ("training.methods=['mrl-x']", "no method 'mrl-x': expected one of fixed-<d>, mrl, mrl-e"),
+        (
+            "training.methods=['mrl-x']",
+            "no method 'mrl-x': expected one of contrastive, fixed-<d>, mrl, mrl-e",
+        ),
         (
             "training.methods=['fixed-999']",
             "method fixed-999: expected dims from 1 to 512, got 999",

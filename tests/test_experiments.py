@@ -50,7 +50,8 @@ def test_every_experiment_has_a_plan_without_its_data_and_without_a_network(
     assert heading.split() == ["stage", "estimated", "memory", "disk"]
     assert total.startswith("in all, about")
     names = [line.split()[0] for line in stages]
-    assert {"embed", "eval-retrieval", "plot"} <= set(names)
+    assert {"embed", "plot", "claims"} <= set(names)
+    assert {*(experiment.evaluation.steps or ["eval-retrieval"])} <= set(names)
     pairs = len(experiment.trainings)
     assert names.count("embed") == pairs
     assert names.count("train") == (0 if experiment.training.models else pairs)
