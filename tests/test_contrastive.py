@@ -19,6 +19,8 @@ D, B = 16, 6
 DIMS, WEIGHTS = [2, 4, 16], [1.0, 0.5, 2.0]
 CPU = torch.device("cpu")
 SMALL = [
+    "--threads=1",
+    "--set=model.stem_stride=4",
     "--set=training.epochs=3",
     "--set=training.methods=['contrastive', 'contrastive-512']",
     "--set=training.dims=[8, 64, 512]",

@@ -155,7 +155,8 @@ def test_a_small_bert_predicts_hidden_words_better_than_their_frequency(
 ):
     run = tmp_path / "run"
     status, _, err = mrlbench(
-        "reproduce", experiment, "--run", run, "--data-dir", data, "--device", "cpu", "-q"
+        *("reproduce", experiment, "--run", run, "--data-dir", data),
+        *("--device", "cpu", "--threads", "1", "-q"),
     )
     assert status == 0, err
     assert not (run / "retrieval.csv").exists()  # the experiment names its steps
