@@ -198,6 +198,31 @@ def test_an_interrupted_training_with_dropout_ends_with_the_same_weights(
             assert torch.equal(one[part][key], other[part][key]), key
 
 
+def test_a_batch_in_parts_gives_the_gradients_of_the_whole(data, experiment):
+    found = []
+    for part in (0, 4):
+        overrides = [f"training.micro_batch={part}", "model.dropout=0.0"]
+        small = experiment_file.read(experiment, overrides)
+        dataset = prepare(load("datasets", "masked-text")(data, **small.dataset.arguments), small)
+        inputs, labels = dataset.train.read(np.arange(16), np.random.default_rng(0))
+        learner = loop.Learner(small, "mrl", 0, len(dataset.classes), CPU)
+        answers = torch.from_numpy(labels)
+        losses, right = learner.step(to_input(inputs, dataset, CPU), answers, 0.0)
+        gradients = [each.grad for each in learner.backbone.parameters() if each.grad is not None]
+        found.append([losses, right, *gradients])
+    assert len(found[0]) > 10
+    for whole, parts in zip(*found, strict=True):
+        torch.testing.assert_close(whole, parts)
+
+
+def test_an_unknown_step_is_refused_with_those_that_there_are(mrlbench, data, experiment, tmp_path):
+    steps = "--set=evaluation.steps=['eval-nothing']"
+    folders = ("--run", tmp_path / "run", "--data-dir", data)
+    status, _, err = mrlbench("reproduce", experiment, *folders, steps, "--dry-run")
+    assert status == 2
+    assert "expected some of eval-classification, eval-retrieval" in err
+
+
 def test_the_tokenizer_learns_from_the_training_part_only(tmp_path):
     lines = ["plain words come first\n"] * 90 + ["zebra quagga okapi\n"] * 10
     (tmp_path / "text.txt").write_text("".join(lines))
