@@ -13,8 +13,8 @@ from mrlbench.errors import UserError
 class bert(nn.Module):
     """A BERT encoder without its heads; D is the hidden size.
 
-    The classifier of masked tokens is the method's, over the last hidden states; `mrl-e` is what
-    the paper reports for BERT.
+    The classifier of masked tokens is the method's, over the last hidden states. It is not tied
+    to the input embeddings; `mrl-e`, one matrix for all dims, is nearest to that.
 
     Args:
         folder: A model that transformers saved (`config.json` and weights), to go on from; it then
