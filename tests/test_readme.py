@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from mrlbench.reports.tables import markdown_table
@@ -41,6 +42,18 @@ def test_every_room_of_the_tree_is_there_and_named():
     small = {"errors", "files", "progress", "intervals", "splits", "threads", "memory"}  # helpers
     assert rooms - small <= named
     assert named <= rooms | {"experiments", "results", "tests", "mrlbench"}
+
+
+def test_the_count_of_verdicts_is_that_of_the_published_run():
+    verdicts = pd.read_csv(ROOT / "results/fashion-mnist-full/claims.csv").groupby("claim")
+    found = verdicts["verdict"].first().value_counts()
+    words = ("holds", "does not hold", "cannot be told", "not run")
+    counts = [str(len(verdicts)), *(str(found[word]) for word in words)]
+    said = re.search(
+        r"paper's (\d+) claims .* (\d+) hold, (\d+) do not, (\d+) cannot be told and (\d+) were",
+        README,
+    )
+    assert list(said.groups()) == counts
 
 
 @pytest.mark.slow
