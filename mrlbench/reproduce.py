@@ -13,6 +13,7 @@ from mrlbench.paper.verdicts import write_claims
 from mrlbench.reports.plots import draw_all
 from mrlbench.search.nested import check_k
 from mrlbench.session import Session
+from mrlbench.sources import run_sources
 from mrlbench.stages import Workshop
 from mrlbench.training import checkpoint
 
@@ -155,7 +156,7 @@ class _Later:
         """Open the embeddings."""
         if self._session is None:
             run, experiment = self._workshop.run, self._workshop.run.experiment
-            sources, evaluation = self._workshop.sources(), experiment.evaluation
+            sources, evaluation = run_sources(self._workshop), experiment.evaluation
             threads, search = self._threads, experiment.search
             self._session = Session(run, sources, evaluation, search, threads, self._force)
         return self._session

@@ -33,7 +33,7 @@ from mrlbench.evaluation.analysis.robustness import among
 from mrlbench.evaluation.analysis.superclass import built_in, read_superclasses
 from mrlbench.images import ImageArray
 from mrlbench.runs import Output
-from mrlbench.stages import folder_source
+from mrlbench.sources import folder_source
 
 LABELS = [0, 1, 2, 0, 1]
 PREDICTED = {4: [0, 1, 0, 1, 2], 8: [0, 2, 2, 1, 1], 16: [0, 1, 2, 2, 2]}

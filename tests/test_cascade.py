@@ -21,7 +21,7 @@ from mrlbench.embedding.logits import open_logits
 from mrlbench.errors import UserError
 from mrlbench.evaluation.adaptive_classification import Cascades, evaluate_adaptive_classification
 from mrlbench.runs import Output
-from mrlbench.stages import folder_source
+from mrlbench.sources import folder_source
 from mrlbench.training.devices import choose_device
 
 DIMS = (2, 8, 32)

@@ -38,7 +38,7 @@ LAYERS = [
     {"evaluation"},
     {"paper"},
     {"lending"},
-    {"session", "stages"},
+    {"session", "stages", "sources"},
     {"authors"},
     {"more_queries", "analyses"},
     {"reports"},

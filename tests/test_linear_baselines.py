@@ -17,7 +17,7 @@ from mrlbench.evaluation.probe import fit_scaler, train_probe
 from mrlbench.evaluation.svd_classifier import truncated_logits
 from mrlbench.plugins import load
 from mrlbench.runs import Output
-from mrlbench.stages import folder_source
+from mrlbench.sources import folder_source
 from mrlbench.training.devices import choose_device
 
 

@@ -8,7 +8,7 @@ from mrlbench.evaluation import shortlist_ablation
 from mrlbench.evaluation.shortlist_ablation import evaluate_shortlists
 from mrlbench.runs import Output
 from mrlbench.search.adaptive import rerank, rerank_lengths
-from mrlbench.stages import folder_source
+from mrlbench.sources import folder_source
 from mrlbench.training.devices import choose_device
 
 LENGTHS = [5, 10, 25, 60, 100]  # the database has 60 rows

@@ -36,6 +36,7 @@ def open_session(
     progress.quiet = quiet
     options.Target(run, embeddings, out).check()
     from mrlbench.session import Session
+    from mrlbench.sources import folder_source, run_sources
     from mrlbench.threads import threads_in_use, use_threads
 
     wanted = options.integers("--dims", dims)
@@ -45,14 +46,13 @@ def open_session(
         narrowed = workshop.only(options.words(methods), options.integers("--seed", seed))
         experiment = workshop.run.experiment
         search = experiment.search.model_copy(update={"dims": wanted} if wanted else {})
-        sources, used = narrowed.sources(wanted, reducers), threads_in_use()
+        sources, used = run_sources(narrowed, wanted, reducers), threads_in_use()
         return Session(workshop.run, sources, experiment.evaluation, search, used, force, wanted)
     if methods or seed:
         raise UserError("--methods and --seed: expected with a run, got --embeddings")
     from mrlbench.experiment import Evaluation, Search
     from mrlbench.files import check_writable
     from mrlbench.runs import Output
-    from mrlbench.stages import folder_source
     from mrlbench.training.devices import choose_device
 
     chosen, used = choose_device(device), use_threads(threads)

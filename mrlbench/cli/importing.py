@@ -100,7 +100,7 @@ def import_neighbors(
     from mrlbench.files import check_writable
     from mrlbench.reports.tables import metrics_table
     from mrlbench.runs import Output
-    from mrlbench.stages import folder_source
+    from mrlbench.sources import folder_source
     from mrlbench.training.devices import choose_device
 
     lists = [read_name(path, dim) for path in files]
