@@ -58,6 +58,50 @@ def test_a_zero_prefix_has_cosine_zero_in_a_rerank(vectors):
     assert found.scores[0][found.ids[0] == 7] == 0
 
 
+def test_int8_codes_are_reranked_as_the_vectors_that_they_stand_for(vectors):
+    database, queries = vectors
+    codes = np.clip(database * 40, -127, 127).astype(np.int8)
+    shortlist = nested_search(database, queries, [4], 30)[4].ids
+    found = rerank(codes, queries, shortlist, [8, 32])
+    ladder = run_schedule(codes, queries, shortlist, Schedule(4, (8, 32), (30, 12)))
+    wide = codes.astype(np.float64)
+    for query, ids in enumerate(shortlist):
+        for dim in (8, 32):
+            order = np.argsort(-cosine(queries[query], wide[ids], dim), kind="stable")
+            np.testing.assert_array_equal(found[dim].ids[query], ids[order])
+        head = found[8].ids[query][:12]
+        order = np.argsort(-cosine(queries[query], wide[head], 32), kind="stable")
+        np.testing.assert_array_equal(ladder.ids[query, :12], head[order])
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype"),
+    [(1e-42, "f4"), (1e-25, "f4"), (1e25, "f4"), (1e37, "f4"), (1e-120, "f8"), (1e120, "f8")],
+)
+def test_very_long_and_very_short_rows_keep_their_direction(vectors, scale, dtype):
+    database, queries = vectors
+    scaled = (database.astype("f8") * scale).astype(dtype)
+    shortlist = np.tile(np.arange(50), (len(queries), 1))
+    found = rerank(scaled, queries, shortlist, [8, 32])[32]
+    ladder = run_schedule(scaled, queries, shortlist, Schedule(4, (8, 32), (50, 50)))
+    for query in range(len(queries)):
+        scores = np.sort(cosine(queries[query], scaled[:50], 32))[::-1]
+        np.testing.assert_allclose(found.scores[query], scores, atol=2e-6)
+        np.testing.assert_allclose(ladder.scores[query], scores, atol=2e-6)
+
+
+def test_what_an_index_did_not_find_stays_last(vectors):
+    database, queries = vectors
+    shortlist = np.array([[5, -1, 7, -1]])
+    for found in (
+        rerank(database, queries[:1], shortlist, [32])[32],
+        run_schedule(database, queries[:1], shortlist, Schedule(4, (8, 32), (4, 4))),
+    ):
+        assert set(found.ids[0, :2]) == {5, 7}
+        np.testing.assert_array_equal(found.ids[0, 2:], [-1, -1])
+        np.testing.assert_array_equal(found.scores[0, 2:], [-np.inf, -np.inf])
+
+
 def test_a_funnel_narrows_step_by_step(vectors):
     database, queries = vectors
     shortlist = nested_search(database, queries, [4], 40)[4].ids

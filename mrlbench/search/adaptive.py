@@ -1,16 +1,17 @@
 """Adaptive retrieval: a shortlist at a narrow dim, reranked at wider ones; and funnels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks
-from mrlbench.search.kernels import score_candidates
+from mrlbench.search.gather import climb, order, readable, score_prefixes
+from mrlbench.search.rows import scaled_rows
 from mrlbench.threads import threads_in_use
 
-QUERY_BLOCK = 256
+QUERY_BLOCK = 64  # of one thread's work
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,24 @@ def rerank(
     """Order one shortlist anew at each of several dims, reading each candidate once.
 
     Args:
-        database: (N, D).
+        database: (N, D), float16, float32, float64 or int8 codes; read in place.
         queries: (Q, D).
-        shortlist: (Q, K) ids; not changed.
+        shortlist: (Q, K) ids, -1 where there is none; not changed.
         dims: Increasing; each gives an order of its own, cut and then normalised.
         threads: That share the queries; None takes as many as every library was given.
 
     Returns:
         For each dim, all K of the shortlist, nearest first; ties keep the shortlist's order.
     """
-    scores = _scores(database, queries, shortlist, dims, threads)  # (Q, K, M)
-    return {dim: _ordered(shortlist, scores[:, :, place]) for place, dim in enumerate(dims)}
+    found = [_empty(shortlist.shape) for _ in dims]
+
+    def work(part: slice) -> None:
+        cosines = _cosines(database, queries[part], shortlist[part], dims)
+        for place, each in enumerate(found):
+            order(shortlist[part], cosines[:, :, place], each.ids[part], each.scores[part])
+
+    _share(work, len(queries), threads)
+    return dict(zip(dims, found, strict=True))
 
 
 def rerank_lengths(
@@ -68,41 +76,31 @@ def rerank_lengths(
     shortlist: IntArray,
     lengths: Sequence[int],
     dim: int,
+    threads: int | None = None,
 ) -> dict[int, Neighbors]:
     """Rerank the first K of one shortlist for each of several K, reading each candidate once.
 
     Args:
-        database: (N, D).
+        database: (N, D), as in `rerank`.
         queries: (Q, D).
         shortlist: (Q, S), nearest first; not changed.
         lengths: Each K, at most S.
         dim: Dr.
+        threads: That share the queries; None takes as many as every library was given.
 
     Returns:
         For each K, what `rerank` makes of the first K of the shortlist, (Q, K).
     """
-    scores = _scores(database, queries, shortlist[:, : max(lengths)], [dim], None)[:, :, 0]
-    return {length: _ordered(shortlist[:, :length], scores[:, :length]) for length in lengths}
+    found = {length: _empty((len(queries), length)) for length in lengths}
 
+    def work(part: slice) -> None:
+        ids = shortlist[part, : max(lengths)]
+        cosines = _cosines(database, queries[part], ids, [dim])[:, :, 0]
+        for length, each in found.items():
+            order(ids[:, :length], cosines[:, :length], each.ids[part], each.scores[part])
 
-def _scores(
-    database: AnyFloatArray,
-    queries: AnyFloatArray,
-    shortlist: IntArray,
-    dims: Sequence[int],
-    threads: int | None,
-) -> FloatArray:
-    """Compute the cosine of each candidate at each dim, (Q, K) ids -> (Q, K, M), in threads."""
-    threads = threads or threads_in_use()
-    parts = list(blocks(len(queries), max(1, min(QUERY_BLOCK, -(-len(queries) // threads)))))
-
-    def score(part: slice) -> FloatArray:
-        return _cosines(database, queries[part], shortlist[part], dims)
-
-    if len(parts) == 1:
-        return score(parts[0])
-    with ThreadPoolExecutor(threads) as pool:
-        return np.concatenate(list(pool.map(score, parts)))
+    _share(work, len(queries), threads)
+    return found
 
 
 def run_schedule(
@@ -119,7 +117,7 @@ def run_schedule(
     as many results as the first step reranked. The shortlist is not changed.
 
     Args:
-        database: (N, D).
+        database: (N, D), as in `rerank`.
         queries: (Q, D).
         shortlist: (Q, K), nearest first, K >= lengths[0].
         schedule: The ladder.
@@ -130,34 +128,44 @@ def run_schedule(
     """
     ids = shortlist[:, : schedule.lengths[0]].copy()
     scores = np.zeros(ids.shape, dtype=np.float32)
-    for dim, length in zip(schedule.rerank_dims, schedule.lengths, strict=True):
-        step = rerank(database, queries, ids[:, :length], [dim], threads)[dim]
-        ids[:, :length], scores[:, :length] = step.ids, step.scores
+    dims, lengths = (np.array(each) for each in (schedule.rerank_dims, schedule.lengths))
+    rows = readable(database)
+
+    def work(part: slice) -> None:
+        asked, squares = _asked(queries[part], schedule.rerank_dims)
+        climb(rows, asked, squares, dims, lengths, ids[part], scores[part])
+
+    _share(work, len(queries), threads)
     return Neighbors(ids, scores)
+
+
+def _share(work: Callable[[slice], None], queries: int, threads: int | None) -> None:
+    """Do the work on blocks of queries, in threads."""
+    threads = threads or threads_in_use()
+    parts = list(blocks(queries, max(1, min(QUERY_BLOCK, -(-queries // threads)))))
+    if len(parts) == 1:
+        work(parts[0])
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, parts))
 
 
 def _cosines(
     database: AnyFloatArray, queries: AnyFloatArray, ids: IntArray, dims: Sequence[int]
 ) -> FloatArray:
     """Compute the cosine of each candidate at each dim, (B, K) ids -> (B, K, M)."""
-    asked = np.array(queries[:, : dims[-1]], dtype=np.float32, order="C")  # (B, D)
-    missing = ids[:, :, None] < 0
-    rows = np.asarray(database)  # the base class of a memory map, which is all the kernel knows
-    if rows.dtype != np.float32:
-        rows = rows[ids.clip(0).reshape(-1), : dims[-1]].astype(np.float32)  # (B·K, D)
-        ids = np.arange(len(rows)).reshape(ids.shape)
-    products = np.empty((*ids.shape, len(dims)), dtype=np.float32)
-    squares = np.empty_like(products)
-    edges = np.array([0, *dims], dtype=np.int64)
-    known = np.ascontiguousarray(ids.clip(0))  # -1 is a result that was not found
-    score_candidates(rows, asked, known, edges, products, squares)
-    steps = np.add.reduceat(np.square(asked, dtype=np.float64), edges[:-1], axis=1)  # (B, M)
-    norms = np.sqrt(squares * np.cumsum(steps, axis=1)[:, None, :])
-    cosines = np.divide(products, norms, where=norms > 0, out=np.zeros_like(norms)).clip(-1, 1)
-    result: FloatArray = np.where(missing, -np.inf, cosines).astype(np.float32)
-    return result
+    asked, squares = _asked(queries, dims)
+    cosines = np.empty((*ids.shape, len(dims)), dtype=np.float32)
+    score_prefixes(readable(database), asked, squares, ids, np.array(dims), cosines)
+    return cosines
 
 
-def _ordered(ids: IntArray, scores: FloatArray) -> Neighbors:
-    order = np.argsort(-scores, axis=1, kind="stable")  # (Q, K)
-    return Neighbors(np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1))
+def _asked(queries: AnyFloatArray, dims: Sequence[int]) -> tuple[FloatArray, AnyFloatArray]:
+    """Scale queries as the search does, (B, d), and sum the squares of their prefixes, (B, M)."""
+    asked = np.ascontiguousarray(scaled_rows(queries)[:, : dims[-1]])
+    pieces = np.add.reduceat(np.square(asked, dtype=np.float64), [0, *dims[:-1]], axis=1)
+    return asked, np.cumsum(pieces, axis=1)
+
+
+def _empty(shape: tuple[int, ...]) -> Neighbors:
+    return Neighbors(np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.float32))

@@ -107,35 +107,3 @@ def _keep_best(keys: IntArray, k: int) -> np.int64:
             break
     lowest: np.int64 = keys[k - 1]
     return lowest
-
-
-@numba.njit(nogil=True, cache=True, fastmath=True)
-def score_candidates(
-    database: FloatArray,
-    queries: FloatArray,
-    ids: IntArray,
-    edges: IntArray,
-    products: FloatArray,
-    squares: FloatArray,
-) -> None:
-    """Compute products and squared norms of candidates' prefixes, each adding to the one before.
-
-    Args:
-        database: (N, D).
-        queries: (B, D).
-        ids: (B, K), rows of the database.
-        edges: (M + 1,), 0 and then the dims.
-        products: (B, K, M), filled.
-        squares: (B, K, M), filled.
-    """
-    for query in range(ids.shape[0]):
-        for place in range(ids.shape[1]):
-            row = ids[query, place]
-            product, square = np.float32(0), np.float32(0)
-            for step in range(len(edges) - 1):
-                for column in range(edges[step], edges[step + 1]):
-                    value = database[row, column]
-                    product += value * queries[query, column]
-                    square += value * value
-                products[query, place, step] = product
-                squares[query, place, step] = square
