@@ -18,7 +18,7 @@ from mrlbench.experiment import Experiment, Plugin, Training, split_method
 from mrlbench.images import DECODERS, ImageFiles
 from mrlbench.plugins import load, names
 from mrlbench.protocols import Dataset, Sizes
-from mrlbench.search.nested import FEWEST_SPARE, QUERY_BYTES
+from mrlbench.search.nested import MEMORY_LIMIT, bytes_per_query
 from mrlbench.training.schedule import image_size
 
 # Rough shares of the machine's matrix-product speed, from runs of this program on 2 cores
@@ -194,14 +194,13 @@ class Estimate:
         )
 
     def _search_memory(self) -> float:
-        """Add up results, the queries searched together, and their candidates."""
+        """Add up results, and the queries searched together with their candidates."""
         evaluation, width = self._experiment.evaluation, self._experiment.width
         keep = max(*evaluation.k, evaluation.shortlist)
         queries, dims = self._sizes.queries, len(evaluation.dims)
-        together = min(queries, QUERY_BYTES // (width * FLOAT))
-        candidates = 8 * dims * together * (keep + max(keep, FEWEST_SPARE))
+        searching = min(MEMORY_LIMIT, queries * bytes_per_query([*evaluation.dims, width], keep))
         results = 2 * dims * queries * keep * NEIGHBOR  # parts, and put together
-        return PROGRAM + results + candidates + 2 * together * width * FLOAT
+        return PROGRAM + results + searching
 
     def _probes(self) -> Cost:
         """Train a linear probe at each dim of each reduction of the full-width models."""

@@ -1,7 +1,7 @@
 """One number of threads for every library."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -48,3 +48,16 @@ def map_blocks(work: Callable[[slice], Result], rows: int, size: int) -> list[Re
     """
     with ThreadPoolExecutor(threads_in_use()) as pool:
         return list(pool.map(work, blocks(rows, size)))
+
+
+def read_ahead(
+    reader: ThreadPoolExecutor, calls: Sequence[Callable[[], Result]]
+) -> Iterator[Result]:
+    """Give what each call returns, in order, while the next one is under way in another thread."""
+    waiting = reader.submit(calls[0]) if calls else None
+    for call in [*calls[1:], None]:
+        if waiting is None:
+            return
+        result = waiting.result()
+        waiting = reader.submit(call) if call else None
+        yield result

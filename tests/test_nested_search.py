@@ -5,7 +5,7 @@ import pytest
 
 from mrlbench.arrays import prefix
 from mrlbench.errors import UserError
-from mrlbench.search import nested_search
+from mrlbench.search import nested, nested_search
 from mrlbench.search.kernels import from_keys, to_key
 from mrlbench.search.nested_torch import search_in_torch
 
@@ -144,6 +144,24 @@ def test_the_result_does_not_depend_on_threads():
     one, two = (nested_search(database, queries, DIMS, 20, threads=t) for t in (1, 2))
     for dim in DIMS:
         np.testing.assert_array_equal(one[dim].ids, two[dim].ids)
+
+
+def test_little_memory_gives_the_same_in_more_passes(monkeypatch):
+    database, queries = random(3000), random(100, seed=1)
+    whole = nested_search(database, queries, DIMS, 20)
+    passes = []
+    one_pass = nested._search_part
+
+    def counted(*arguments):
+        passes.append(len(arguments[1]))
+        return one_pass(*arguments)
+
+    monkeypatch.setattr(nested, "_search_part", counted)
+    # 4 dims of 84 + 20 keys of 8 bytes, and 32 coordinates of 4: 3,456 bytes a query; 75% for them
+    few = nested_search(database, queries, DIMS, 20, threads=2, memory_limit=150_000)
+    assert passes == [32, 32, 32, 4]
+    for dim in DIMS:
+        np.testing.assert_array_equal(few[dim].ids, whole[dim].ids)
 
 
 def test_more_neighbours_than_rows_are_refused():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks
-from mrlbench.search.gather import climb, order, readable, score_prefixes
-from mrlbench.search.rows import scaled_rows
+from mrlbench.search.gather import climb, order, score_prefixes
+from mrlbench.search.rows import readable, scaled_with_norms
 from mrlbench.threads import threads_in_use
 
 QUERY_BLOCK = 64  # of one thread's work
@@ -162,9 +162,8 @@ def _cosines(
 
 def _asked(queries: AnyFloatArray, dims: Sequence[int]) -> tuple[FloatArray, AnyFloatArray]:
     """Scale queries as the search does, (B, d), and sum the squares of their prefixes, (B, M)."""
-    asked = np.ascontiguousarray(scaled_rows(queries)[:, : dims[-1]])
-    pieces = np.add.reduceat(np.square(asked, dtype=np.float64), [0, *dims[:-1]], axis=1)
-    return asked, np.cumsum(pieces, axis=1)
+    asked, norms = scaled_with_norms(queries, dims)
+    return asked, np.ascontiguousarray(np.square(norms).T)
 
 
 def _empty(shape: tuple[int, ...]) -> Neighbors:

@@ -19,12 +19,6 @@ LINE = 64  # bytes
 SMALLEST, LARGEST = np.float32(1e-30), np.float32(1e30)  # sums of squares that float32 holds well
 
 
-def readable(vectors: AnyFloatArray) -> Any:  # noqa: ANN401 (floats, or the bits of halves)
-    """View a store, (N, D), as something that the kernels read: no copy, memory-mapped or not."""
-    plain = np.asarray(vectors)  # the base class of a memory map, which is all a kernel knows
-    return plain.view(np.uint16) if plain.dtype == np.float16 else plain
-
-
 @numba.njit(nogil=True, cache=True)
 def _fetch(database: Any, row: int, start: int, stop: int) -> None:  # noqa: ANN401
     """Bring the coordinates of a candidate near while another one is being summed."""

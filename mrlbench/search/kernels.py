@@ -39,19 +39,22 @@ def add_and_select(
     columns, places = totals.shape[1], keys.shape[1]
     for query in range(totals.shape[0]):
         bar, count = bars[query], counts[query]
+        sums, added = totals[query], products[query]
         for start in range(0, columns, CHUNK):
             stop = min(start + CHUNK, columns)
-            highest = -np.float32(np.inf)
-            for column in range(start, stop):
-                total = totals[query, column] + products[query, column]
-                totals[query, column] = total
-                highest = max(highest, total * inverse[column])
-            if highest <= bar:
+            # slices from 0 on: an index that could be negative would not be vectorised
+            some, new, factor = sums[start:stop], added[start:stop], inverse[start:stop]
+            above = np.int32(0)
+            for column in range(len(some)):
+                total = some[column] + new[column]
+                some[column] = total
+                above += np.int32(total * factor[column] > bar)
+            if not above:
                 continue
-            for column in range(start, stop):
-                score = totals[query, column] * inverse[column]
+            for column in range(len(some)):
+                score = some[column] * factor[column]
                 if score > bar:
-                    keys[query, count] = to_key(score, first_id + column)
+                    keys[query, count] = to_key(score, first_id + start + column)
                     count += 1
                     if count == places:
                         bar = _score(_keep_best(keys[query], k))

@@ -16,13 +16,14 @@ from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, bloc
 from mrlbench.errors import UserError
 from mrlbench.progress import task
 from mrlbench.search.kernels import add_and_select, from_keys
-from mrlbench.search.rows import Rows, scaled_rows
-from mrlbench.threads import threads_in_use
+from mrlbench.search.rows import Rows, scaled_with_norms
+from mrlbench.threads import read_ahead, threads_in_use
 
-QUERY_BLOCK = 256
-ROW_BLOCK = 512  # a (256, 512) tile of float32 scores is half a megabyte: it stays in the L2 cache
+QUERY_BLOCK = 512
+ROW_BLOCK = 512  # a (512, 512) tile of float32 scores is a megabyte: it stays in the cache
 FEWEST_SPARE = 64  # candidates beside the k best before the best are sorted out
-QUERY_BYTES = 512 * 2**20  # of queries that are searched together; the database is read for each
+MEMORY_LIMIT = 2 * 2**30  # bytes beyond inputs and results
+SHARE_OF_QUERIES = 0.75  # of the limit; the rest is for tiles
 
 
 def nested_search(
@@ -33,12 +34,12 @@ def nested_search(
     *,
     device: str | None = None,
     threads: int | None = None,
+    memory_limit: int | None = None,
 ) -> dict[int, Neighbors]:
     """Find the exact `k` nearest rows at each dim, cut first and then normalised.
 
     A prefix that is all zeros has no direction: its cosine with everything is 0. Equal scores are
-    ordered by lower id. Beyond inputs and results, memory is one block of rows, half a gigabyte of
-    queries at most, and a few tiles.
+    ordered by lower id. The database is read once for as many queries as fit the memory limit.
 
     Args:
         database: (N, D), any float type, may be memory-mapped; read once in blocks.
@@ -47,6 +48,7 @@ def nested_search(
         k: Neighbours, k <= N.
         device: `cuda` computes there, in torch; None and `cpu` on the processor.
         threads: None takes as many as every library was given.
+        memory_limit: Bytes beyond inputs and results; None takes 2 GiB.
 
     Returns:
         For each dim, ids and cosine similarities, (Q, k), nearest first.
@@ -60,7 +62,8 @@ def nested_search(
 
         return search_in_torch(database, queries, dims, k, device)
     threads = threads or threads_in_use()
-    at_once = max(QUERY_BLOCK, QUERY_BYTES // (queries.shape[1] * 4))
+    room = SHARE_OF_QUERIES * (memory_limit or MEMORY_LIMIT)
+    at_once = max(threads, int(room // bytes_per_query(dims, k)))
     with task("exact search", len(queries) * len(database), "pairs") as work:
         parts = [
             _search_part(database, queries[part], dims, k, threads, work.advance)
@@ -109,22 +112,35 @@ def _search_part(
     Each thread takes whole blocks of queries, with one thread per product: tiles stay in its cache
     and nobody waits for the others inside a product.
     """
-    asked = scaled_rows(queries)[:, : dims[-1]]  # (Q, d)
+    asked, norms = scaled_with_norms(queries, dims)  # (Q, d), (M, Q)
     shape = (len(dims), len(asked))
-    keys = np.full((*shape, k + max(k, FEWEST_SPARE)), np.iinfo(np.int64).min)
+    keys = np.full((*shape, _candidates(k)), np.iinfo(np.int64).min)
     counts, bars = np.zeros(shape, dtype=np.int64), np.full(shape, -np.inf, dtype=np.float32)
     query_blocks = [
         _Block(asked[part], keys[:, part], counts[:, part], bars[:, part])
         for part in blocks(len(asked), _fair_block(len(asked), threads))
     ]
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        for rows in blocks(len(database), ROW_BLOCK):
-            tile = _read_tile(database, rows, dims)
+    tiles = [partial(_read_tile, database, rows, dims) for rows in blocks(len(database), ROW_BLOCK)]
+    with (
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(threads) as pool,
+        ThreadPoolExecutor(1) as reader,
+    ):
+        for tile in read_ahead(reader, tiles):
             list(pool.map(partial(_search_tile, tile=tile, dims=dims, k=k), query_blocks))
             advance(len(asked) * len(tile.rows))
-    norms = _prefix_norms(asked, dims)  # (M, Q)
-    found = zip(dims, keys, counts, norms, strict=True)
-    return {dim: _sorted(each, k, count, norm) for dim, each, count, norm in found}
+        found = list(pool.map(partial(_sorted, k=k), keys, counts, norms))
+    return dict(zip(dims, found, strict=True))
+
+
+def _candidates(k: int) -> int:
+    """Say how many candidates a query keeps before the k best are sorted out."""
+    return k + max(k, FEWEST_SPARE)
+
+
+def bytes_per_query(dims: Sequence[int], k: int) -> int:
+    """Say what a query takes while it is searched: itself, candidates, and their sorting."""
+    return 4 * dims[-1] + len(dims) * 8 * (_candidates(k) + k)
 
 
 def _search_tile(block: _Block, tile: _Tile, dims: Sequence[int], k: int) -> None:
@@ -146,26 +162,17 @@ def _search_tile(block: _Block, tile: _Tile, dims: Sequence[int], k: int) -> Non
 
 
 def _read_tile(database: AnyFloatArray | Rows, rows: slice, dims: Sequence[int]) -> _Tile:
-    block = scaled_rows(database[rows])[:, : dims[-1]]  # (R, d)
-    norms = _prefix_norms(block, dims)
+    block, norms = scaled_with_norms(database[rows], dims)  # (R, d), (M, R)
     inverse = np.divide(1, norms, where=norms > 0, out=np.zeros_like(norms))
-    return _Tile(block, inverse, rows.start)
+    return _Tile(block, inverse.astype(np.float32), rows.start)
 
 
-def _prefix_norms(vectors: FloatArray, dims: Sequence[int]) -> FloatArray:
-    """Compute the norm of each prefix, (N, D) -> (M, N)."""
-    edges = zip([0, *dims], dims, strict=False)
-    pieces = [np.einsum("nd,nd->n", v := vectors[:, a:b], v, dtype=np.float64) for a, b in edges]
-    norms: FloatArray = np.sqrt(np.cumsum(pieces, axis=0)).astype(np.float32)
-    return norms
-
-
-def _sorted(keys: IntArray, k: int, counts: IntArray, norms: FloatArray) -> Neighbors:
+def _sorted(keys: IntArray, counts: IntArray, norms: AnyFloatArray, k: int) -> Neighbors:
     """Order candidates, (Q, S), and divide their scores by the query norms, (Q,)."""
     keys[np.arange(keys.shape[1]) >= counts[:, None]] = np.iinfo(np.int64).min  # left over
-    best = np.sort(keys, axis=1)[:, : -k - 1 : -1]  # (Q, k), highest first
-    ids, scores = from_keys(best)
-    scores /= np.where(norms > 0, norms, 1)[:, None]
+    keys.sort(axis=1)
+    ids, scores = from_keys(keys[:, : -k - 1 : -1])  # (Q, k), highest first
+    scores /= np.where(norms > 0, norms, 1)[:, None].astype(np.float32)
     return Neighbors(ids, scores.clip(-1, 1))
 
 

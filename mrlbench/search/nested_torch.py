@@ -97,4 +97,4 @@ def _inverse_norms(vectors: Tensor, dims: Sequence[int]) -> Tensor:
 
 
 def _to_tensor(vectors: AnyFloatArray, dims: Sequence[int], device: torch.device) -> Tensor:
-    return torch.from_numpy(scaled_rows(vectors)[:, : dims[-1]]).to(device)
+    return torch.from_numpy(scaled_rows(vectors, dims[-1])).to(device)

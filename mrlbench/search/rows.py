@@ -1,10 +1,16 @@
 """What a search reads: vectors in blocks of rows, scaled so that products stay within float32."""
 
-from typing import Protocol
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
 
+import numba
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, FloatArray
+from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray
+from mrlbench.search.instructions import wide_number
+
+LOWEST_EXPONENT = -1000
 
 
 class Rows(Protocol):
@@ -24,7 +30,7 @@ class Rows(Protocol):
         ...
 
 
-def scaled_rows(vectors: AnyFloatArray) -> FloatArray:
+def scaled_rows(vectors: AnyFloatArray, dim: int | None = None) -> FloatArray:
     """Scale each row by a power of two so that its largest coordinate is in [0.5, 1), in float32.
 
     Cosines do not change, nothing is rounded that float32 can hold, and products of very long or
@@ -32,10 +38,55 @@ def scaled_rows(vectors: AnyFloatArray) -> FloatArray:
 
     Args:
         vectors: (N, D), any float type; not changed.
+        dim: Cut to the first d coordinates before; None keeps all.
+
+    Returns:
+        (N, d), contiguous.
     """
-    wide = vectors if vectors.dtype == np.float64 else np.asarray(vectors, dtype=np.float32)
-    _, exponents = np.frexp(np.abs(wide).max(axis=1, keepdims=True))  # (N, 1)
-    lowest = 1000 if wide.dtype == np.float64 else 126  # beyond it the factor itself overflows
-    factors = np.ldexp(1.0, -exponents.clip(-lowest, lowest)).astype(wide.dtype)
-    scaled: FloatArray = (wide * factors).astype(np.float32, copy=False)
-    return scaled
+    return scaled_with_norms(vectors, [dim or vectors.shape[1]])[0]
+
+
+def scaled_with_norms(
+    vectors: AnyFloatArray, dims: Sequence[int]
+) -> tuple[FloatArray, AnyFloatArray]:
+    """Cut to the widest of the dims and scale as `scaled_rows` does, in one compiled pass.
+
+    Args:
+        vectors: (N, D), any float type, memory-mapped or not; not changed.
+        dims: Increasing.
+
+    Returns:
+        The rows, (N, d) float32, and the norm of each of their prefixes, (M, N) float64.
+    """
+    scaled = np.empty((len(vectors), dims[-1]), dtype=np.float32)
+    norms = np.empty((len(dims), len(vectors)), dtype=np.float64)
+    unpack(readable(vectors), np.array(dims), scaled, norms)
+    return scaled, norms
+
+
+def readable(vectors: AnyFloatArray) -> Any:  # noqa: ANN401 (floats, or the bits of halves)
+    """View a store, (N, D), as something that compiled code reads: no copy, mapped or not."""
+    plain = np.asarray(vectors)  # the base class of a memory map, which is all a kernel knows
+    return plain.view(np.uint16) if plain.dtype == np.float16 else plain
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def unpack(store: Any, dims: IntArray, scaled: FloatArray, norms: AnyFloatArray) -> None:  # noqa: ANN401
+    """Do the work of `scaled_with_norms` on something `readable`, into what is given."""
+    width = scaled.shape[1]
+    for row in range(scaled.shape[0]):
+        source, target = store[row, :width], scaled[row]
+        largest = 0.0
+        for column in range(len(source)):
+            largest = max(largest, abs(wide_number(source[column])))
+        # a denormal's factor would itself overflow
+        factor = math.ldexp(1.0, -max(math.frexp(largest)[1], LOWEST_EXPONENT))
+        square, start = 0.0, 0
+        for place in range(len(dims)):
+            before, after = source[start : dims[place]], target[start : dims[place]]
+            for column in range(len(before)):
+                value = np.float32(wide_number(before[column]) * factor)
+                after[column] = value
+                square += np.float64(value) * value
+            norms[place, row] = math.sqrt(square)
+            start = dims[place]
