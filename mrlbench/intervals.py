@@ -1,15 +1,17 @@
 """95% bootstrap intervals over queries, all metrics in one matrix product."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, IntArray
+from mrlbench.arrays import AnyFloatArray, ByteArray, IntArray
 
 RESAMPLES = 1000
 PAIRED_RESAMPLES = 4000  # their intervals reach further into the tails
 FEWEST_SEEDS = 3
+COUNTS_KEPT = 100 * 2**20  # bytes of resamples that are kept for the next question
 RESAMPLES_AT_ONCE = 50  # (50, Q) of float64 is 20 MB for 50,000 queries
 
 
@@ -102,9 +104,24 @@ def median_interval(samples: AnyFloatArray, seed: int = 0) -> Interval:
 
 def _weights(queries: int, seed: int, resamples: int = RESAMPLES) -> Iterator[AnyFloatArray]:
     """Draw how much each query counts in each resample, (R, Q) in parts, rows summing to 1."""
+    kept = resamples * queries <= COUNTS_KEPT
+    parts = _kept_counts(queries, seed, resamples) if kept else _counts(queries, seed, resamples)
+    for counts in parts:
+        yield counts / queries
+
+
+@lru_cache(maxsize=2)
+def _kept_counts(queries: int, seed: int, resamples: int) -> tuple[ByteArray, ...]:
+    """Keep the counts: an evaluation asks for those of the same queries many times."""
+    return tuple(_counts(queries, seed, resamples))
+
+
+def _counts(queries: int, seed: int, resamples: int) -> Iterator[ByteArray]:
+    """Draw how often each query is in each resample, (R, Q) in parts."""
     random = np.random.default_rng(seed)
     for _ in range(resamples // RESAMPLES_AT_ONCE):
         draws = random.integers(0, queries, (RESAMPLES_AT_ONCE, queries))
         draws += np.arange(RESAMPLES_AT_ONCE)[:, None] * queries
         counts = np.bincount(draws.ravel(), minlength=RESAMPLES_AT_ONCE * queries)
-        yield counts.reshape(RESAMPLES_AT_ONCE, queries) / queries
+        # one draw in Q, Q times: more than 255 of the same happen to nobody
+        yield counts.reshape(RESAMPLES_AT_ONCE, queries).astype(np.uint8)

@@ -1,0 +1,42 @@
+"""Inverted lists by FAISS: only the cells nearest to the query are scanned."""
+
+from typing import Any
+
+import faiss as library  # its type hints leave out the index classes
+
+from mrlbench.arrays import FloatArray, Neighbors
+from mrlbench.faiss_index import FaissIndex
+
+faiss: Any = library
+ROWS_PER_CELL = 39  # with fewer, FAISS calls the clustering badly trained
+
+
+class ivf(FaissIndex):
+    """Scan the cells nearest to the query (FAISS IndexIVFFlat); effort is nprobe.
+
+    Args:
+        cells: How many; 0 takes 4·√N, and no more than one for each 39 rows.
+        seed: Of the k-means clustering that makes them.
+    """
+
+    def __init__(self, cells: int = 0, seed: int = 0) -> None:
+        self._cells, self._seed = cells, seed
+
+    def build(self, database: FloatArray) -> None:
+        """Cluster the rows of `database`, (N, d), and put each into its cell."""
+        rows, dim = database.shape
+        cells = self._cells or max(1, min(int(4 * rows**0.5), rows // ROWS_PER_CELL))
+        quantizer = faiss.IndexFlatIP(dim)
+        self._index = faiss.IndexIVFFlat(quantizer, dim, cells, faiss.METRIC_INNER_PRODUCT)
+        self._index.cp.seed, self._index.cp.spherical = self._seed, True
+        self._index.train(database)
+        self._index.add(database)
+
+    def search(self, queries: FloatArray, k: int, effort: int) -> Neighbors:
+        """Find about the `k` nearest rows in the `effort` nearest cells."""
+        cells = self._index.nlist
+        faiss.cvar.indexIVF_stats.reset()
+        parameters = faiss.SearchParametersIVF(nprobe=min(effort, cells))
+        found = self._search(queries, k, parameters)
+        self._computed = int(faiss.cvar.indexIVF_stats.ndis) + cells * len(queries)
+        return found
