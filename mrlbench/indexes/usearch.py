@@ -57,8 +57,8 @@ class usearch:
         self._computed = int(found.computed_distances)
         # one query alone comes without its axis, and without the places that are left empty
         keys, distances = (np.atleast_2d(each) for each in (found.keys, found.distances))
-        counts: IntArray = np.ravel(getattr(found, "counts", keys.shape[1]))  # (Q,)
-        there = np.arange(keys.shape[1]) < counts[:, None]
+        counts: Any = getattr(found, "counts", keys.shape[1])
+        there = np.arange(keys.shape[1]) < np.reshape(counts, (-1, 1))
         ids: IntArray = np.full((len(queries), k), -1)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         ids[:, : keys.shape[1]][there] = keys[there]
