@@ -11,7 +11,8 @@ from mrlbench.evaluation.bench import QUALITY, Bench, Built, K
 from mrlbench.evaluation.scores import mean_rows
 from mrlbench.evaluation.timing import SINGLE_QUERIES, interleaved_ratio
 from mrlbench.measurements import Row
-from mrlbench.search.adaptive import Schedule, rerank
+from mrlbench.search.adaptive import Schedule
+from mrlbench.search.pipeline import Pipeline
 from mrlbench.splits import tuning_split
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ EQUAL = 0.001  # mAP@10 less than this below exact search at full width counts a
 
 
 @dataclass(frozen=True)
-class Pipeline:
-    """A first stage at one effort, and a rerank or none.
+class Candidate:
+    """A first stage at one effort, and a rerank or none, that may be chosen.
 
     Attributes:
         built: The first stage.
@@ -37,16 +38,17 @@ class Pipeline:
     bench: Bench
 
     def search(self, queries: slice) -> Neighbors:
-        """Find the 10 nearest for some rows of the queries."""
-        asked = self.built.queries[queries]
-        if self.schedule is None:
-            return self.built.index.search(asked, K, self.effort)
-        (length,), (dim,) = self.schedule.lengths, self.schedule.rerank_dims
-        shortlist = self.built.index.search(asked, length, self.effort).ids
-        embeddings = self.bench.source.embeddings
-        full = embeddings.queries[queries]
-        found = rerank(embeddings.database, full, shortlist, [dim], self.bench.threads)
-        return found[dim].first(K)
+        """Find the 10 nearest for some rows of the queries; they were cut before."""
+        embeddings, threads = self.bench.source.embeddings, self.bench.threads
+        pipeline = Pipeline(
+            self.built.index,
+            self.built.dim,
+            self.effort,
+            embeddings.database,
+            self.schedule,
+            threads,
+        )
+        return pipeline.search(embeddings.queries[queries], K, self.built.queries[queries])
 
     def search_rows(self, numbers: FloatArray) -> Neighbors:
         """Find the 10 nearest for consecutive queries by number, (B, 1)."""
@@ -80,12 +82,12 @@ class Chosen:
     """A pipeline at the effort that was chosen for it on the tuning queries.
 
     Attributes:
-        pipeline: The pipeline.
+        candidate: The pipeline at that effort.
         quality: Average precision at 10 of each query, (Q,).
         reaches: Whether it is as good as exact search at full width, less 0.001.
     """
 
-    pipeline: Pipeline
+    candidate: Candidate
     quality: FloatArray
     reaches: bool
 
@@ -125,25 +127,25 @@ class Comparison:
         """Take the lowest effort that reaches the goal on the tuning queries, else the best."""
         tried: list[Chosen] = []
         for effort in built.efforts(schedule.lengths[0] if schedule else K):
-            pipeline = Pipeline(built, effort, schedule, self._bench)
-            quality = self._bench.quality(pipeline.search(slice(None)).ids)
+            candidate = Candidate(built, effort, schedule, self._bench)
+            quality = self._bench.quality(candidate.search(slice(None)).ids)
             reaches = float(quality[self._tuning].mean()) >= self._goal
-            tried.append(Chosen(pipeline, quality, reaches))
+            tried.append(Chosen(candidate, quality, reaches))
             if reaches:
                 return tried[-1]
         return max(tried, key=lambda each: float(each.quality[self._tuning].mean()))
 
     def _rows(self, chosen: Chosen) -> list[Row]:
-        template, bench = chosen.pipeline.template(), self._bench
+        template, bench = chosen.candidate.template(), self._bench
         quality, exact = chosen.quality[self._reporting], self._exact[self._reporting]
         rows = mean_rows(template, {QUALITY: quality, f"{QUALITY}_difference": quality - exact})
         numbers = np.arange(bench.timed, dtype=np.float32)[:, None]  # rows stand for their vectors
-        for mode, latency in bench.time(chosen.pipeline.search_rows, numbers):
+        for mode, latency in bench.time(chosen.candidate.search_rows, numbers):
             rows += bench.number_rows(replace(template, mode=mode), latency.numbers())
         return rows
 
     def _speedup(self, chosen: Chosen) -> list[Row]:
-        bench, adaptive, plain = self._bench, chosen.pipeline, self._plain.pipeline
+        bench, adaptive, plain = self._bench, chosen.candidate, self._plain.candidate
         rows: list[Row] = []
         for mode, count in (("batch", bench.timed), ("single", min(SINGLE_QUERIES, bench.timed))):
             ratio = interleaved_ratio(
@@ -169,7 +171,7 @@ def comparable(bench: Bench, built: Built) -> bool:
     )
 
 
-def _runner(pipeline: Pipeline, mode: str, count: int) -> Callable[[], object]:
+def _runner(candidate: Candidate, mode: str, count: int) -> Callable[[], object]:
     if mode == "batch":
-        return lambda: pipeline.search(slice(count))
-    return lambda: [pipeline.search(slice(row, row + 1)) for row in range(count)]
+        return lambda: candidate.search(slice(count))
+    return lambda: [candidate.search(slice(row, row + 1)) for row in range(count)]

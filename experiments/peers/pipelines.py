@@ -1,0 +1,310 @@
+"""The "14×", for real: adaptive pipelines against HNSW at full width, at equal quality.
+
+python experiments/peers/pipelines.py --embeddings DIR     # labelled vectors: at equal mAP@10
+python experiments/peers/pipelines.py --size 100000        # made-up ones: at equal recall_full@10
+
+(a) like for like, as the paper has it: a graph at Ds with a rerank of 200 at D, against the graph
+of the same library at D; (b) best against best: any pipeline here against the fastest of the graphs
+at D. Each is taken at the lowest effort that reaches the goal on a fifth of the queries; quality is
+reported on the others. Graphs and cells are built outside the clock; queries at D come normalised,
+a pipeline cuts and normalises inside the clock.
+"""
+
+import csv
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from common import Ratio, in_turn, synthetic, tell, write
+
+from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, prefix
+from mrlbench.embedding.folder import open_embeddings
+from mrlbench.embedding.relevance import Relevance
+from mrlbench.evaluation.scores import metric_scores, recall_scores
+from mrlbench.files import replacing
+from mrlbench.plugins import load
+from mrlbench.protocols import Index
+from mrlbench.search import nested_search
+from mrlbench.search.adaptive import Schedule
+from mrlbench.search.pipeline import Pipeline
+from mrlbench.splits import tuning_split
+from mrlbench.threads import use_threads
+
+GRAPHS = ("hnsw", "hnswlib", "usearch")  # each with 32 links and 40 candidates, as in the paper
+EFFORTS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+SHORTLISTS = (20, 40, 80, 120, 200, 400, 800)
+MIDDLES, LASTS = (64, 128, 256), (10, 20, 40)
+DIMS = (8, 16, 32, 64)
+K, LIKE_FOR_LIKE = 10, 200
+TOLERANCE = 0.001  # of mAP@10 below exact search at full width
+GOAL = 0.95  # recall_full@10 where there are no labels
+FINALISTS = 4
+SINGLE = 500  # queries that are asked one at a time
+
+
+@dataclass(frozen=True)
+class Data:
+    """Vectors, and how results are judged.
+
+    Attributes:
+        name: Of the data.
+        database: (N, D).
+        queries: (Q, D).
+        truth: Exact neighbours at D, (Q, 10).
+        relevance: None judges by the share of the true neighbours.
+    """
+
+    name: str
+    database: AnyFloatArray
+    queries: AnyFloatArray
+    truth: Neighbors
+    relevance: Relevance | None
+
+    def quality(self, found: Neighbors) -> FloatArray:
+        """Score the results of all queries, (Q, >= 10) -> (Q,)."""
+        if self.relevance is None:
+            return recall_scores(found, self.truth, "recall_full", K)[f"recall_full@{K}"]
+        return metric_scores(self.relevance.judge(found.ids[:, :K]), [K])[f"map@{K}"]
+
+    @property
+    def goal(self) -> float:
+        """What a search must reach on the tuning queries."""
+        if self.relevance is None:
+            return GOAL
+        return float(self.quality(self.truth)[self.tuning].mean()) - TOLERANCE
+
+    @property
+    def tuning(self) -> IntArray:
+        """The queries that efforts are chosen on."""
+        return tuning_split(len(self.queries), 0)[0]
+
+    @property
+    def reporting(self) -> IntArray:
+        """The others."""
+        return tuning_split(len(self.queries), 0)[1]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A search that reaches the goal on the tuning queries."""
+
+    name: str
+    pipeline: Pipeline
+    unit: FloatArray | None  # queries at D, normalised before; None cuts inside the clock
+    seconds: float  # for all tuning queries
+
+    def search(self, data: Data, rows: slice | IntArray) -> Neighbors:
+        """Find the 10 nearest for some of the queries."""
+        asked = None if self.unit is None else self.unit[rows]
+        return self.pipeline.search(data.queries[rows], K, asked)
+
+
+def main(
+    embeddings: Path | None = None,
+    size: int = 100_000,
+    queries: int = 10_000,
+    graphs: str = ",".join(GRAPHS),
+    repeats: int = 5,
+    name: str = "pipelines",
+    out: Path = Path("results/peers"),
+    threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
+) -> None:
+    """Build, choose, and time in turn."""
+    used = use_threads(threads)
+    data = _data(embeddings, size, queries)
+    width = data.database.shape[1]
+    unit = prefix(data.queries, width)
+    rows: list[Ratio] = []
+    stages: list[dict[str, Any]] = []
+    plain, narrow = {}, {}
+    for graph in graphs.split(","):
+        index = _build(graph, data.database, width)
+        choice = _lowest(
+            data, f"{graph} at {width}", Pipeline(index, width, 0, data.database), unit
+        )
+        if choice is None:
+            typer.echo(f"{graph} at {width}: the goal is not reached at any effort")
+            continue
+        plain[graph] = choice
+        candidates = []
+        for dim in DIMS:
+            first = Pipeline(
+                _build(graph, data.database, dim),
+                dim,
+                0,
+                data.database,
+                Schedule(dim, (width,), (LIKE_FOR_LIKE,)),
+            )
+            found = _lowest(data, f"{graph} at {dim}, {LIKE_FOR_LIKE} at {width}", first, None)
+            candidates += [found] if found else []
+        if candidates:
+            narrow[graph] = min(candidates, key=lambda each: each.seconds)
+            _compare("like for like", data, narrow[graph], choice, used, repeats, rows, stages)
+            write(name, rows, used, out)
+    best = list(_pipelines(data, width))
+    finalists = sorted([*best, *narrow.values()], key=lambda each: each.seconds)[:FINALISTS]
+    if not finalists or not plain:
+        typer.echo("no pipeline, or no graph, reaches the goal: nothing to compare")
+        return
+    winner = min(finalists, key=lambda each: _seconds(each, data))
+    fastest = min(plain.values(), key=lambda each: _seconds(each, data))
+    for count in sorted({1, used}):
+        use_threads(count)
+        _compare("best against best", data, winner, fastest, count, repeats, rows, stages)
+        write(name, rows, used, out)
+    use_threads(used)
+    with replacing(out / f"{name}_stages.csv") as path, path.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(stages[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(stages)
+
+
+def _data(folder: Path | None, size: int, queries: int) -> Data:
+    if folder is None:
+        database, asked = synthetic(size, 2048, seed=0), synthetic(queries, 2048, seed=1)
+        name, relevance = "synthetic", None
+    else:
+        found = open_embeddings(folder)
+        database, asked = np.array(found.database), np.array(found.queries)
+        name, relevance = str(folder), found.relevance
+    width = database.shape[1]
+    truth = nested_search(database, asked, [width], K)[width]
+    return Data(name, database, asked, truth, relevance)
+
+
+def _build(name: str, database: AnyFloatArray, dim: int) -> Index:
+    index: Index = load("indexes", name)()
+    started = time.perf_counter()
+    index.build(prefix(database, dim))
+    typer.echo(f"built {name} at {dim} in {time.perf_counter() - started:.0f} s")
+    return index
+
+
+def _lowest(data: Data, name: str, first: Pipeline, unit: FloatArray | None) -> Choice | None:
+    """Raise the effort until the tuning queries reach the goal."""
+    for effort in EFFORTS:
+        if effort < (first.schedule.lengths[0] if first.schedule else K):
+            continue
+        pipeline = replace(first, effort=effort)
+        choice = _tried(data, f"{name}, effort {effort}", pipeline, unit)
+        if choice is not None:
+            return choice
+    return None
+
+
+def _tried(data: Data, name: str, pipeline: Pipeline, unit: FloatArray | None) -> Choice | None:
+    choice = Choice(name, pipeline, unit, 0.0)
+    started = time.perf_counter()
+    found = choice.search(data, data.tuning)
+    seconds = time.perf_counter() - started
+    scores = data.quality(_spread(found, data))[data.tuning]
+    return replace(choice, seconds=seconds) if float(scores.mean()) >= data.goal else None
+
+
+def _spread(found: Neighbors, data: Data) -> Neighbors:
+    """Put the results of the tuning queries where all queries' would be."""
+    ids = np.full((len(data.queries), found.ids.shape[1]), -1)
+    scores = np.full(ids.shape, -np.inf, dtype=np.float32)
+    ids[data.tuning], scores[data.tuning] = found.ids, found.scores
+    return Neighbors(ids, scores)
+
+
+def _pipelines(data: Data, width: int) -> Iterator[Choice]:
+    """Find, for each kind of pipeline, the lowest effort and shortest list that reach the goal."""
+    for dim, (name, efforts) in itertools.product(DIMS, (("ivf", PROBES), ("hnsw", EFFORTS))):
+        index = _build(name, data.database, dim)
+        reached: set[Schedule] = set()
+        for effort, ladder in itertools.product(efforts, _ladders(dim, width)):
+            length = ladder.lengths[0]
+            direct = Schedule(dim, (width,), (length,))  # no ladder of this length can do better
+            if ladder in reached or (ladder != direct and direct not in reached):
+                continue
+            if name == "hnsw" and effort < length:
+                continue
+            steps = " > ".join(
+                f"{count} at {wide}"
+                for count, wide in zip(ladder.lengths, ladder.rerank_dims, strict=True)
+            )
+            pipeline = Pipeline(index, dim, effort, data.database, ladder)
+            found = _tried(data, f"{name} at {dim}, effort {effort}, {steps}", pipeline, None)
+            if found is not None:
+                reached.add(ladder)
+                yield found
+
+
+def _ladders(dim: int, width: int) -> Sequence[Schedule]:
+    """List reranks of several lengths: at once at full width, or by way of a wider prefix."""
+    ladders = [Schedule(dim, (width,), (length,)) for length in SHORTLISTS]
+    steps = itertools.product(MIDDLES, SHORTLISTS[2:], LASTS)
+    ladders += [Schedule(dim, (m, width), (length, last)) for m, length, last in steps if m > dim]
+    return ladders
+
+
+def _seconds(choice: Choice, data: Data) -> float:
+    times = []
+    for _ in range(4):
+        started = time.perf_counter()
+        choice.search(data, slice(None))
+        times.append(time.perf_counter() - started)
+    return float(np.median(times[1:]))
+
+
+def _compare(
+    what: str,
+    data: Data,
+    ours: Choice,
+    peer: Choice,
+    threads: int,
+    repeats: int,
+    rows: list[Ratio],
+    stages: list[dict[str, Any]],
+) -> None:
+    """Time a pipeline and a graph in turn, in batch and one query at a time."""
+    reached = [
+        float(data.quality(each.search(data, slice(None)))[data.reporting].mean())
+        for each in (ours, peer)
+    ]
+    measure = "recall_full@10" if data.relevance is None else "mAP@10"
+    exact = float(data.quality(data.truth)[data.reporting].mean())
+    quality = f"{measure} {reached[0]:.4f} against {reached[1]:.4f}, exact {exact:.4f}"
+    ones = [slice(row, row + 1) for row in range(min(SINGLE, len(data.queries)))]
+    modes = {
+        "batch": (len(data.queries), lambda each: each.search(data, slice(None))),
+        "single": (len(ones), lambda each: [each.search(data, one) for one in ones]),
+    }
+    for mode, (count, run) in modes.items():
+        times: dict[str, Any] = in_turn(lambda: run(ours), lambda: run(peer), repeats)  # noqa: B023
+        micro = [times[key] / count * 1e6 for key in ("seconds_ours", "seconds_peer")]
+        rows.append(
+            tell(
+                Ratio(
+                    what=f"adaptive retrieval, {what}",
+                    data=data.name,
+                    rows=len(data.database),
+                    queries=count,
+                    dim=data.database.shape[1],
+                    k=K,
+                    ours=ours.name,
+                    peer=peer.name,
+                    mode=mode,
+                    threads=threads,
+                    note=f"{1 / times['ratio']:.1f} times as fast: {micro[0]:.1f} us per query "
+                    f"against {micro[1]:.1f}; {quality}",
+                    **times,
+                )
+            )
+        )
+    for label, choice in (("ours", ours), ("peer", peer)):
+        for cost in choice.pipeline.costs(data.queries, K):
+            cells = {"what": what, "threads": threads, "side": label, "pipeline": choice.name}
+            stages.append(cells | asdict(cost))
+
+
+if __name__ == "__main__":
+    typer.run(main)
