@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 INSTALLED = .venv/.installed
 
-.PHONY: install bench test test-slow test-all lint lock clean
+.PHONY: install bench peers peers-full test test-slow test-all lint lock clean
 
 install: $(INSTALLED)
 
@@ -23,6 +23,21 @@ $(INSTALLED): requirements.txt pyproject.toml
 
 bench: install
 	$(BIN)/mrlbench reproduce
+
+# Comparisons with other libraries, in the same run; results/peers says on which machine. Under 20 minutes
+peers: install
+	$(BIN)/python experiments/peers/metrics.py
+	$(BIN)/python experiments/peers/rerank.py
+	$(BIN)/python experiments/peers/nested_search.py --sizes 10000,30000,65536
+	$(BIN)/python experiments/peers/pipelines.py --size 20000 --queries 2000 --graphs hnsw --name pipelines_synthetic_20000
+	$(BIN)/python experiments/peers/plot.py
+
+# The sizes that take hours
+peers-full: peers
+	$(BIN)/python experiments/peers/nested_search.py --sizes 100000,200000,300000 --name nested_search_large
+	for size in 100000 300000 1000000; do \
+	  $(BIN)/python experiments/peers/pipelines.py --size $$size --queries 2000 --name pipelines_synthetic_$$size || exit 1; done
+	$(BIN)/python experiments/peers/plot.py
 
 test: install lint
 	$(BIN)/pytest -q -m "not slow"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mrlbench.arrays import prefix
 from mrlbench.errors import UserError
@@ -121,6 +122,21 @@ def test_a_zero_prefix_has_cosine_zero_with_everything(search):
 def test_a_memory_map_is_searched(search, tmp_path):
     np.save(tmp_path / "database.npy", random(300).astype(np.float16))
     check(search, np.load(tmp_path / "database.npy", mmap_mode="r"), random(5, seed=1), DIMS, 7)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_tensors_are_searched_where_they_are(dtype):
+    database, queries = (
+        torch.from_numpy(each).to(getattr(torch, dtype))
+        for each in (random(300), random(9, seed=1))
+    )
+    expected = nested_search(database.numpy(), queries.numpy(), DIMS, 7)
+    for found in (
+        nested_search(database, queries, DIMS, 7),
+        search_in_torch(database, queries, DIMS, 7, "cpu"),
+    ):
+        for dim in DIMS:
+            np.testing.assert_allclose(found[dim].scores, expected[dim].scores, atol=2e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])

@@ -61,4 +61,3 @@ def test_each_stage_counts_its_work(vectors):
         (10, 240, 960),
     ]
     assert first.microseconds > 0
-

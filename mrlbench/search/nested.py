@@ -7,7 +7,7 @@ dims cost one matrix product, and a selection each.
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,6 +19,9 @@ from mrlbench.search.kernels import add_and_select, from_keys
 from mrlbench.search.rows import Rows, scaled_with_norms
 from mrlbench.threads import read_ahead, threads_in_use
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 QUERY_BLOCK = 512
 ROW_BLOCK = 512  # a (512, 512) tile of float32 scores is a megabyte: it stays in the cache
 FEWEST_SPARE = 64  # candidates beside the k best before the best are sorted out
@@ -27,8 +30,8 @@ SHARE_OF_QUERIES = 0.75  # of the limit; the rest is for tiles
 
 
 def nested_search(
-    database: AnyFloatArray | Rows,
-    queries: AnyFloatArray | Rows,
+    database: "AnyFloatArray | Rows | Tensor",
+    queries: "AnyFloatArray | Rows | Tensor",
     dims: Sequence[int],
     k: int,
     *,
@@ -42,11 +45,11 @@ def nested_search(
     ordered by lower id. The database is read once for as many queries as fit the memory limit.
 
     Args:
-        database: (N, D), any float type, may be memory-mapped; read once in blocks.
+        database: (N, D), any float type, may be memory-mapped, or a torch tensor; read in blocks.
         queries: (Q, D), likewise.
         dims: Increasing, each <= D.
         k: Neighbours, k <= N.
-        device: `cuda` computes there, in torch; None and `cpu` on the processor.
+        device: `cuda` computes there, in torch; None where the database is, `cpu` on the processor.
         threads: None takes as many as every library was given.
         memory_limit: Bytes beyond inputs and results; None takes 2 GiB.
 
@@ -57,10 +60,13 @@ def nested_search(
         UserError: k > N.
     """
     check_k(k, len(database))
+    if not isinstance(database, np.ndarray) and device is None:
+        device = str(getattr(database, "device", "cpu"))  # a tensor's
     if device not in (None, "cpu"):
         from mrlbench.search.nested_torch import search_in_torch
 
         return search_in_torch(database, queries, dims, k, device)
+    database, queries = _array(database), _array(queries)
     threads = threads or threads_in_use()
     room = SHARE_OF_QUERIES * (memory_limit or MEMORY_LIMIT)
     at_once = max(threads, int(room // bytes_per_query(dims, k)))
@@ -70,6 +76,12 @@ def nested_search(
             for part in blocks(len(queries), at_once)
         ]
     return {dim: join([part[dim] for part in parts]) for dim in dims}
+
+
+def _array(vectors: "AnyFloatArray | Rows | Tensor") -> AnyFloatArray | Rows:
+    """Give the array that a tensor on the processor is."""
+    is_tensor = hasattr(vectors, "numpy")
+    return vectors.numpy() if is_tensor else vectors  # type: ignore[return-value,union-attr]
 
 
 def check_k(k: int, rows: int) -> None:

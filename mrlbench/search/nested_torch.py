@@ -1,37 +1,52 @@
 """Exact nested search in torch: the same result as the compiled one, for CUDA devices."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mrlbench.arrays import AnyFloatArray, Neighbors, blocks, join
 from mrlbench.progress import task
-from mrlbench.search.rows import Rows, scaled_rows
+from mrlbench.search.rows import LOWEST_EXPONENT, Rows
+from mrlbench.threads import read_ahead
 
 QUERY_BLOCK = 512
 ROW_BLOCK = 8192  # a (512, 8192) tile of float32 scores is 16 MB
+LARGEST_POWER = 126  # beyond it a float32 factor would overflow
 
 
 def search_in_torch(
-    database: AnyFloatArray | Rows,
-    queries: AnyFloatArray | Rows,
+    database: AnyFloatArray | Rows | Tensor,
+    queries: AnyFloatArray | Rows | Tensor,
     dims: Sequence[int],
     k: int,
     device_name: str,
 ) -> dict[int, Neighbors]:
     """Do what `nested_search` does, on a torch device; the arguments are the same.
 
-    The queries stay on the device; the database passes over it once.
+    The queries stay on the device; the database passes over it once, a block being copied while
+    the last one computes. Either may be a tensor that is there already.
     """
     device = torch.device(device_name)
+    copies = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
     parts = [
-        _Best(_to_tensor(queries[part], dims, device), dims, k)
+        _Best(_scaled(_to_device(queries[part], dims, device)), dims, k)
         for part in blocks(len(queries), QUERY_BLOCK)
     ]
-    with task("exact search", len(queries) * len(database), "pairs") as work:
-        for rows in blocks(len(database), ROW_BLOCK):
-            tile = _to_tensor(database[rows], dims, device)
+    spans = list(blocks(len(database), ROW_BLOCK))
+    tiles = [partial(_copied, database, rows, dims, device, copies) for rows in spans]
+    with (
+        task("exact search", len(queries) * len(database), "pairs") as work,
+        ThreadPoolExecutor(1) as reader,
+    ):
+        for rows, (copied, event) in zip(spans, read_ahead(reader, tiles), strict=True):
+            if event is not None:
+                torch.cuda.current_stream(device).wait_event(event)
+                copied.record_stream(torch.cuda.current_stream(device))
+            tile = _scaled(copied)
             inverse = _inverse_norms(tile, dims)
             for part in parts:
                 part.add(tile, inverse, rows.start)
@@ -96,5 +111,39 @@ def _inverse_norms(vectors: Tensor, dims: Sequence[int]) -> Tensor:
     return torch.where(norms > 0, 1 / norms, 0.0).float()
 
 
-def _to_tensor(vectors: AnyFloatArray, dims: Sequence[int], device: torch.device) -> Tensor:
-    return torch.from_numpy(scaled_rows(vectors, dims[-1])).to(device)
+def _copied(
+    database: AnyFloatArray | Rows | Tensor,
+    rows: slice,
+    dims: Sequence[int],
+    device: torch.device,
+    copies: torch.cuda.Stream | None,
+) -> tuple[Tensor, torch.cuda.Event | None]:
+    """Read a block and bring it to the device, on a stream of its own where there is one."""
+    block = database[rows]
+    if copies is None or isinstance(block, Tensor):
+        return _to_device(block, dims, device), None
+    pinned = _to_device(block, dims, torch.device("cpu")).pin_memory()
+    with torch.cuda.stream(copies):
+        copied = pinned.to(device, non_blocking=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record(copies)
+    copies.synchronize()  # in the reader's thread: pinned memory is not given back before
+    return copied, event
+
+
+def _to_device(
+    vectors: AnyFloatArray | Tensor, dims: Sequence[int], device: torch.device
+) -> Tensor:
+    """Cut to the widest dim, (B, D) -> (B, d), in the type that it has."""
+    if not isinstance(vectors, Tensor):
+        vectors = torch.from_numpy(np.array(vectors[:, : dims[-1]], order="C"))
+    return vectors[:, : dims[-1]].to(device)
+
+
+def _scaled(vectors: Tensor) -> Tensor:
+    """Scale each row by a power of two as `scaled_with_norms` does, to float32."""
+    wide = vectors if vectors.dtype == torch.float64 else vectors.float()
+    _, exponents = torch.frexp(wide.abs().amax(dim=1, keepdim=True))
+    most = -LOWEST_EXPONENT if wide.dtype == torch.float64 else LARGEST_POWER
+    factors = torch.exp2(-exponents.clamp(-most, most).to(wide.dtype))  # exact: powers of two
+    return (wide * factors).float()

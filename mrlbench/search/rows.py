@@ -30,26 +30,14 @@ class Rows(Protocol):
         ...
 
 
-def scaled_rows(vectors: AnyFloatArray, dim: int | None = None) -> FloatArray:
-    """Scale each row by a power of two so that its largest coordinate is in [0.5, 1), in float32.
-
-    Cosines do not change, nothing is rounded that float32 can hold, and products of very long or
-    very short vectors neither overflow nor vanish.
-
-    Args:
-        vectors: (N, D), any float type; not changed.
-        dim: Cut to the first d coordinates before; None keeps all.
-
-    Returns:
-        (N, d), contiguous.
-    """
-    return scaled_with_norms(vectors, [dim or vectors.shape[1]])[0]
-
-
 def scaled_with_norms(
     vectors: AnyFloatArray, dims: Sequence[int]
 ) -> tuple[FloatArray, AnyFloatArray]:
-    """Cut to the widest of the dims and scale as `scaled_rows` does, in one compiled pass.
+    """Cut to the widest dim, and scale rows by powers of two, in one compiled pass.
+
+    Each row's largest coordinate comes into [0.5, 1). Cosines do not change, nothing is rounded
+    that float32 can hold, and products of very long or very short vectors neither overflow nor
+    vanish.
 
     Args:
         vectors: (N, D), any float type, memory-mapped or not; not changed.
