@@ -27,6 +27,7 @@ bench: install
 # Comparisons with other libraries, in the same run; results/peers says on which machine. Under 20 minutes
 peers: install
 	$(BIN)/python experiments/peers/metrics.py
+	$(BIN)/python experiments/peers/text.py
 	$(BIN)/python experiments/peers/rerank.py
 	$(BIN)/python experiments/peers/nested_search.py --sizes 10000,30000,65536
 	$(BIN)/python experiments/peers/pipelines.py --size 20000 --queries 2000 --graphs hnsw --name pipelines_synthetic_20000
