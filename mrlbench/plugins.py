@@ -18,7 +18,9 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from mrlbench.errors import UserError
 
-Kind = Literal["datasets", "models", "methods", "reducers", "indexes", "metrics"]
+Kind = Literal[
+    "datasets", "models", "methods", "reducers", "indexes", "metrics", "encoders", "corpora"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PROVIDED = {"data_dir", "width", "classes", "dims", "weights"}  # given by the program, not the user
 

@@ -4,10 +4,10 @@ A plug-in is a file: `mrlbench/<kind>/<name>.py` holds a function or class calle
 arguments are what may stand beside its name in an experiment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -232,4 +232,70 @@ class Metric(Protocol):
 
     def __call__(self, judged: Judged) -> FloatArray:
         """Score ranked results, (Q, K) -> (Q,)."""
+        ...
+
+
+Role = Literal["query", "document"]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts with their ids, both (N,); ids are different from each other."""
+
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a corpus plug-in gives: documents to search, queries to ask, and what is relevant.
+
+    Either labels or judgements say what is relevant; pairs with a score, (Q, Q) texts of which row
+    i of the one belongs to row i of the other, have `scores` instead.
+
+    Attributes:
+        documents: What is searched, N.
+        queries: What is asked, Q.
+        judgements: (query id, document id, gain), gain above 0; empty with labels or scores.
+        document_labels: (N,) int64, or None.
+        query_labels: (Q,) int64, or None.
+        scores: (Q,) float32 of each pair, as in STS; None otherwise.
+        fingerprint: SHA-256 over the content.
+        query_set: The name of the queries in the CSV files.
+    """
+
+    documents: Texts
+    queries: Texts
+    judgements: tuple[tuple[str, str, float], ...] = ()
+    document_labels: IntArray | None = None
+    query_labels: IntArray | None = None
+    scores: FloatArray | None = None
+    fingerprint: str = ""
+    query_set: str = "test"
+
+
+class Encoder(Protocol):
+    """What an encoder plug-in gives: full-width vectors of texts or images, not trained here.
+
+    Attributes:
+        identity: All that a vector depends on beside its item: model, revision, the prompt of each
+            role, preprocessing, dtype. Strings and numbers by name; a cache is keyed on it.
+        trained_dims: The nested dims that the model states it was trained at; empty where it does
+            not say.
+        steps: The pipeline in words, in order, such as "mean pooling", "layer norm".
+    """
+
+    identity: Mapping[str, str]
+    trained_dims: tuple[int, ...]
+    steps: tuple[str, ...]
+
+    def encode(self, items: Sequence[str], role: Role) -> FloatArray:
+        """Embed some texts, or the images of some paths, as one role: (B,) -> (B, D) float32.
+
+        The vectors are whole: every narrower dim is derived from them.
+        """
         ...

@@ -1,0 +1,1 @@
+"""Text data: documents, queries and what is relevant to what; one file each."""
