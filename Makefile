@@ -35,6 +35,7 @@ peers: install
 
 # The sizes that take hours
 peers-full: peers
+	$(BIN)/python experiments/peers/memory.py
 	$(BIN)/python experiments/peers/nested_search.py --sizes 100000,200000,300000 --name nested_search_large
 	for size in 100000 300000 1000000; do \
 	  $(BIN)/python experiments/peers/pipelines.py --size $$size --queries 2000 --name pipelines_synthetic_$$size || exit 1; done

@@ -116,12 +116,13 @@ def tell(row: Ratio) -> Ratio:
 
 
 def synthetic(rows: int, dim: int, seed: int) -> FloatArray:
-    """Make vectors whose first coordinates hold most of the energy: for timing only, (N, D).
+    """Make unit vectors whose first coordinates hold most of the energy: for timing only, (N, D).
 
     The standard deviation of coordinate j falls as 1/√(1 + j/4), in no more than 16,384 clusters.
     """
     vectors = np.empty((rows, dim), dtype=np.float32)
     for start, part in _parts(rows, dim, seed):
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
         vectors[start : start + len(part)] = part
     return vectors
 

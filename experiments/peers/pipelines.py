@@ -54,14 +54,14 @@ class Data:
 
     Attributes:
         name: Of the data.
-        database: (N, D).
+        database: (N, D), unit rows.
         queries: (Q, D).
         truth: Exact neighbours at D, (Q, 10).
         relevance: None judges by the share of the true neighbours.
     """
 
     name: str
-    database: AnyFloatArray
+    database: FloatArray
     queries: AnyFloatArray
     truth: Neighbors
     relevance: Relevance | None
@@ -171,17 +171,19 @@ def _data(folder: Path | None, size: int, queries: int) -> Data:
         name, relevance = "synthetic", None
     else:
         found = open_embeddings(folder)
-        database, asked = np.array(found.database), np.array(found.queries)
+        database = prefix(found.database, found.width)  # unit rows: cosines stay the same
+        asked = np.array(found.queries)
         name, relevance = str(folder), found.relevance
     width = database.shape[1]
     truth = nested_search(database, asked, [width], K)[width]
     return Data(name, database, asked, truth, relevance)
 
 
-def _build(name: str, database: AnyFloatArray, dim: int) -> Index:
+def _build(name: str, database: FloatArray, dim: int) -> Index:
     index: Index = load("indexes", name)()
     started = time.perf_counter()
-    index.build(prefix(database, dim))
+    # unit rows need no copy at full width: a million of them are 8 GB
+    index.build(database if dim == database.shape[1] else prefix(database, dim))
     typer.echo(f"built {name} at {dim} in {time.perf_counter() - started:.0f} s")
     return index
 
