@@ -1,13 +1,16 @@
 """BERT by transformers: hidden states at the masked places of a text."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from mrlbench.errors import UserError
+
+if find_spec("transformers") is None:  # looked for and not imported: that takes seconds
+    raise ModuleNotFoundError("transformers is not installed", name="transformers")
 
 
 class bert(nn.Module):
@@ -39,6 +42,8 @@ class bert(nn.Module):
         length: int = 512,
         dropout: float = 0.1,
     ) -> None:
+        import transformers
+
         super().__init__()
         if folder:
             self.network = _open(Path(folder))
@@ -69,6 +74,8 @@ class bert(nn.Module):
 
 def _open(folder: Path) -> Any:  # noqa: ANN401 (transformers is not typed here)
     """Load a local folder; only its shape where nothing is to be allocated."""
+    import transformers
+
     if not (folder / "config.json").is_file():
         raise UserError(
             f"model bert: expected a folder that transformers saved, with config.json, got {folder}"
