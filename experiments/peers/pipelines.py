@@ -147,8 +147,9 @@ def main(
             narrow[graph] = min(candidates, key=lambda each: each.seconds)
             _compare("like for like", data, narrow[graph], choice, used, repeats, rows, stages)
             write(name, rows, used, out)
-    best = list(_pipelines(data, width))
-    finalists = sorted([*best, *narrow.values()], key=lambda each: each.seconds)[:FINALISTS]
+    best = sorted(_pipelines(data, width), key=lambda each: each.seconds)[:FINALISTS]
+    best += _from_smaller_stores(data, best)
+    finalists = [*best, *narrow.values()]
     if not finalists or not plain:
         typer.echo("no pipeline, or no graph, reaches the goal: nothing to compare")
         return
@@ -238,6 +239,20 @@ def _pipelines(data: Data, width: int) -> Iterator[Choice]:
             if found is not None:
                 reached.add(ladder)
                 yield found
+
+
+def _from_smaller_stores(data: Data, choices: Sequence[Choice]) -> list[Choice]:
+    """Rerank from half-precision rows, and from int8 codes, where the goal is still reached."""
+    scale = 127 / np.abs(data.database).max(axis=1, keepdims=True)
+    stores: dict[str, Any] = {
+        "float16": data.database.astype(np.float16),
+        "int8": np.round(data.database * scale).astype(np.int8),
+    }
+    tried = [
+        _tried(data, f"{each.name}, from {name}", replace(each.pipeline, database=store), None)
+        for each, (name, store) in itertools.product(choices, stores.items())
+    ]
+    return [each for each in tried if each is not None]
 
 
 def _ladders(dim: int, width: int) -> Sequence[Schedule]:
