@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mrlbench.arrays import prefix
 from mrlbench.plugins import load, names
 from mrlbench.search.adaptive import rerank
+from mrlbench.search.exact_prefix import ExactPrefix
 
 N, Q, D, K = 500, 20, 16, 5
 THOROUGH = N  # with this much effort an index must find nearly all
@@ -18,9 +19,10 @@ def vectors():
     return prefix(rng.standard_normal((N + Q, D), dtype=np.float32), D)
 
 
-@pytest.fixture(params=names("indexes"))
+@pytest.fixture(params=[*names("indexes"), ExactPrefix])
 def index(request):
-    return load("indexes", request.param)()
+    is_name = isinstance(request.param, str)
+    return load("indexes", request.param)() if is_name else request.param()
 
 
 def brute_force(database, queries):

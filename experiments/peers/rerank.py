@@ -14,9 +14,9 @@ from common import Call, Ratio, in_turn, synthetic, tell, write
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, prefix
 from mrlbench.embedding.folder import open_embeddings
-from mrlbench.plugins import load
 from mrlbench.search import nested_search
 from mrlbench.search.adaptive import Schedule, rerank, run_schedule
+from mrlbench.search.exact_prefix import ExactPrefix
 from mrlbench.search.pipeline import Pipeline
 from mrlbench.threads import use_threads
 
@@ -77,7 +77,7 @@ def main(
             len(asked),
         )
     refined = _refine(unit, width)
-    index = load("indexes", "exact")()
+    index = ExactPrefix()
     index.build(prefix(database, DS))
     pipeline = Pipeline(index, DS, 0, database, Schedule(DS, (width,), (SHORTLIST,)))
     parameters = faiss.IndexRefineSearchParameters(k_factor=SHORTLIST / K)
