@@ -9,6 +9,12 @@ import numpy as np
 from mrlbench.arrays import FloatArray, IntArray, Neighbors
 
 faiss: Any = library
+ROWS_PER_CELL = 39  # with fewer, FAISS calls a clustering badly trained
+
+
+def cells_for(rows: int) -> int:
+    """Choose how many cells to cluster rows into: 4·√N, as far as they can be trained."""
+    return max(1, min(int(4 * rows**0.5), rows // ROWS_PER_CELL))
 
 
 class FaissIndex:

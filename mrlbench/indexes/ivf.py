@@ -5,10 +5,9 @@ from typing import Any
 import faiss as library  # its type hints leave out the index classes
 
 from mrlbench.arrays import FloatArray, Neighbors
-from mrlbench.faiss_index import FaissIndex
+from mrlbench.faiss_index import FaissIndex, cells_for
 
 faiss: Any = library
-ROWS_PER_CELL = 39  # with fewer, FAISS calls the clustering badly trained
 
 
 class ivf(FaissIndex):
@@ -25,7 +24,7 @@ class ivf(FaissIndex):
     def build(self, database: FloatArray) -> None:
         """Cluster the rows of `database`, (N, d), and put each into its cell."""
         rows, dim = database.shape
-        cells = self._cells or max(1, min(int(4 * rows**0.5), rows // ROWS_PER_CELL))
+        cells = self._cells or cells_for(rows)
         quantizer = faiss.IndexFlatIP(dim)
         self._index = faiss.IndexIVFFlat(quantizer, dim, cells, faiss.METRIC_INNER_PRODUCT)
         self._index.cp.seed, self._index.cp.spherical = self._seed, True

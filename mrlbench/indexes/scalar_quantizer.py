@@ -1,0 +1,37 @@
+"""Rows stored in fewer bits per coordinate by FAISS, all of them scanned."""
+
+from typing import Any, Literal
+
+import faiss as library  # its type hints leave out the index classes
+
+from mrlbench.arrays import FloatArray, Neighbors
+from mrlbench.faiss_index import FaissIndex
+
+faiss: Any = library
+CODES = {"int8": "QT_8bit", "int6": "QT_6bit", "int4": "QT_4bit", "float16": "QT_fp16"}
+
+
+class scalar_quantizer(FaissIndex):
+    """Scan rows of 4 to 16 bits per coordinate (FAISS IndexScalarQuantizer); effort is not used.
+
+    Args:
+        code: int8, int6, int4 (ranges learnt per coordinate) or float16.
+    """
+
+    lossy = True
+
+    def __init__(self, code: Literal["int8", "int6", "int4", "float16"] = "int8") -> None:
+        self._code = CODES[code]
+
+    def build(self, database: FloatArray) -> None:
+        """Learn the ranges of the rows of `database`, (N, d), and store their codes."""
+        kind = getattr(faiss.ScalarQuantizer, self._code)
+        inner = faiss.METRIC_INNER_PRODUCT
+        self._index = faiss.IndexScalarQuantizer(database.shape[1], kind, inner)
+        self._index.train(database)
+        self._index.add(database)
+
+    def search(self, queries: FloatArray, k: int, effort: int) -> Neighbors:
+        """Find the `k` rows whose codes are nearest."""
+        self._computed = len(queries) * self._index.ntotal
+        return self._search(queries, k)
