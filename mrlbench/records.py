@@ -35,18 +35,29 @@ class Record:
             raise self.error(f"expected a text in {column!r}, got {_shown(value)}")
         return self._encodable(column, value)
 
+    def label(self, column: str) -> str:
+        """Read a label; a whole number is one too.
+
+        Raises:
+            UserError: It is empty, or something else.
+        """
+        value = self.cells[column]
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        label = str(value) if isinstance(value, str) or is_number else ""
+        if not label.strip():
+            raise self.error(f"expected a name in {column!r}, got {_shown(value)}")
+        return self._encodable(column, label)
+
     def name(self, column: str) -> str:
-        """Read an id or a label; a whole number is one too.
+        """Read an id: a label without spaces, at which files of ids and judgements are split.
 
         Raises:
             UserError: It is empty, has spaces in it, or is something else.
         """
-        value = self.cells[column]
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        name = str(value) if isinstance(value, str) or is_number else ""
-        if name.split() != [name]:  # a file of ids or judgements is split at spaces
-            raise self.error(f"expected a name without spaces in {column!r}, got {_shown(value)}")
-        return self._encodable(column, name)
+        name = self.label(column)
+        if name.split() != [name]:
+            raise self.error(f"expected a name without spaces in {column!r}, got {_shown(name)}")
+        return name
 
     def number(self, column: str) -> float:
         """Read a finite number.

@@ -234,6 +234,15 @@ def test_labelled_text_draws_queries_by_seed_and_leaves_each_label_a_document(tm
             assert labels.tolist() == expected
 
 
+def test_labels_are_words_or_numbers(tmp_path):
+    rows = [{"text": f"text {n}", "label": ("world news", 7)[n % 2]} for n in range(4)]
+    corpus = labelled_text(write_jsonl(tmp_path / "rows.jsonl", rows), share=0.25)
+    labels = [*corpus.document_labels, *corpus.query_labels]
+    ids = [*corpus.documents.ids, *corpus.queries.ids]
+    # "7" comes before "world news", which the odd lines have
+    assert [1 if int(name) % 2 else 0 for name in ids] == labels
+
+
 def test_labelled_text_takes_queries_of_a_second_file(tmp_path):
     path = write_jsonl(tmp_path / "rows.jsonl", LABELLED)
     queries = write_jsonl(tmp_path / "asked.jsonl", [{"text": "new", "label": "c"}])
@@ -477,6 +486,8 @@ def test_ids_of_two_texts_and_ids_with_spaces(refused):
     rows.append({"query_id": "1", "query": "c", "document": "d"})
     content = "".join(json.dumps(row) + "\n" for row in rows)
     assert "line 2: expected an id for each text, got '1'" in refused("text-pairs", content)
+    content = json.dumps(rows[0] | {"query_id": None})
+    assert "line 1: expected a name in 'query_id', got null" in refused("text-pairs", content)
     content = json.dumps(rows[0] | {"query_id": "1 2"})
     assert "line 1: expected a name without spaces in 'query_id'" in refused("text-pairs", content)
 

@@ -31,7 +31,7 @@ def labelled_text(path: str, queries_path: str = "", share: float = 0.1, seed: i
         return _corpus(rows, list(read_records(Path(queries_path), COLUMNS)))
     if not 0 < share < 1:
         raise UserError(f"corpora labelled-text: share: expected between 0 and 1, got {share}")
-    drawn = _draw([row.name("label") for row in rows], share, seed)
+    drawn = _draw([row.label("label") for row in rows], share, seed)
     if not drawn:
         raise UserError(f"{path}: expected a label of several texts to draw queries from, got none")
     parts: tuple[list[Record], list[Record]] = ([], [])
@@ -52,13 +52,13 @@ def _draw(labels: Sequence[str], share: float, seed: int) -> set[int]:
 
 
 def _corpus(documents: Sequence[Record], queries: Sequence[Record]) -> Corpus:
-    numbers = {name: n for n, name in enumerate(sorted({row.name("label") for row in documents}))}
+    numbers = {name: n for n, name in enumerate(sorted({row.label("label") for row in documents}))}
     for row in queries:
-        if row.name("label") not in numbers:
-            raise row.error(f"expected a label that a document has, got {row.name('label')!r}")
+        if row.label("label") not in numbers:
+            raise row.error(f"expected a label that a document has, got {row.label('label')!r}")
 
     def labels(rows: Sequence[Record]) -> IntArray:
-        return np.array([numbers[row.name("label")] for row in rows], dtype=np.int64)
+        return np.array([numbers[row.label("label")] for row in rows], dtype=np.int64)
 
     return with_fingerprint(
         Corpus(

@@ -24,7 +24,7 @@ def nli(path: str, entailment: str = "entailment") -> Corpus:
 def _entailed(path: Path, entailment: str) -> Iterator[Pair]:
     labels = set()
     for row in read_records(path, ["premise", "hypothesis", "label"]):
-        label, texts = row.name("label"), (row.text("premise"), row.text("hypothesis"))
+        label, texts = row.label("label"), (row.text("premise"), row.text("hypothesis"))
         labels.add(label)
         if label == entailment:
             yield Pair(str(row.line), texts[0], str(row.line), texts[1], row)
