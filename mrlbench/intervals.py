@@ -1,6 +1,6 @@
 """95% bootstrap intervals over queries, all metrics in one matrix product."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ RESAMPLES = 1000
 PAIRED_RESAMPLES = 4000  # their intervals reach further into the tails
 FEWEST_SEEDS = 3
 COUNTS_KEPT = 100 * 2**20  # bytes of resamples that are kept for the next question
+ROUNDING = 1e-24  # a product of variances up to this is that of numbers which are all the same
 RESAMPLES_AT_ONCE = 50  # (50, Q) of float64 is 20 MB for 50,000 queries
 
 
@@ -92,6 +93,71 @@ def ratio_intervals(
     resampled = np.concatenate([w @ both for w in _weights(len(both), seed)])  # (R, M + 1)
     low, high = np.quantile(resampled[:, :-1] / resampled[:, -1:], (0.025, 0.975), axis=0)
     return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+
+
+def correlation_intervals(
+    first: AnyFloatArray, second: AnyFloatArray, seed: int = 0
+) -> dict[str, Interval]:
+    """Bootstrap two correlations of pairs of numbers, (Q,) each.
+
+    Every resample ranks its pairs anew. One in which a side does not vary has no correlation and is
+    left out; where that is so of all pairs, value and interval are NaN.
+
+    Returns:
+        `spearman` and `pearson`, with percentile intervals.
+    """
+    sides = [each.astype(np.float64) for each in (first, second)]
+    if any(np.ptp(side) == 0 for side in sides):
+        return dict.fromkeys(("spearman", "pearson"), Interval(np.nan, np.nan, np.nan))
+    standard = [(side - side.mean()) / side.std() for side in sides]
+    rankers = [_ranker(side) for side in sides]
+    pairs = len(first)
+    found = {"spearman": list[AnyFloatArray](), "pearson": list[AnyFloatArray]()}
+    for weights in (np.full((1, pairs), 1 / pairs), *_weights(pairs, seed)):
+        found["spearman"].append(_correlations(weights, *(rank(weights) for rank in rankers)))
+        found["pearson"].append(_correlations(weights, *standard))
+    return {name: _first_with_interval(np.concatenate(parts)) for name, parts in found.items()}
+
+
+def _first_with_interval(values: AnyFloatArray) -> Interval:
+    """Take the value of all pairs, and the interval of the resamples behind it, (1 + R,)."""
+    low, high = np.nanquantile(values[1:], (0.025, 0.975))
+    return Interval(float(values[0]), float(low), float(high))
+
+
+def _ranker(values: AnyFloatArray) -> Callable[[AnyFloatArray], AnyFloatArray]:
+    """Prepare to rank values, (Q,), in resamples: weights (R, Q) -> (R, Q), from 0 to 1.
+
+    Equal values share the middle of their places, as in average ranks.
+    """
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    order, starts = np.argsort(values, kind="stable"), np.cumsum(sizes) - sizes
+
+    def rank(weights: AnyFloatArray) -> AnyFloatArray:
+        tied = np.add.reduceat(weights[:, order], starts, axis=1)  # (R, groups)
+        middles: AnyFloatArray = np.cumsum(tied, axis=1) - tied / 2
+        return middles[:, group]
+
+    return rank
+
+
+def _correlations(
+    weights: AnyFloatArray, first: AnyFloatArray, second: AnyFloatArray
+) -> AnyFloatArray:
+    """Take Pearson's correlation in each resample, (R,); NaN where a side does not vary.
+
+    Args:
+        weights: (R, Q), rows summing to 1.
+        first: (Q,) or (R, Q), of a variance near 1, or of ranks.
+        second: Likewise.
+    """
+    one, other = (
+        side - (weights * side).sum(axis=1, keepdims=True) for side in (first, second)
+    )  # (R, Q)
+    variances = (weights * one**2).sum(axis=1) * (weights * other**2).sum(axis=1)  # (R,)
+    varies = variances > ROUNDING
+    products = (weights * one * other).sum(axis=1)
+    return np.where(varies, products / np.sqrt(np.where(varies, variances, 1)), np.nan)
 
 
 def median_interval(samples: AnyFloatArray, seed: int = 0) -> Interval:

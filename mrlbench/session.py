@@ -27,6 +27,7 @@ from mrlbench.evaluation.retrieval import evaluate_knn, evaluate_retrieval
 from mrlbench.evaluation.shortlist_ablation import evaluate_shortlists
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.speed import bench_search
+from mrlbench.evaluation.sts import evaluate_sts
 from mrlbench.evaluation.svd_classifier import evaluate_svd_classifier
 from mrlbench.experiment import Evaluation, Search
 from mrlbench.files import digest
@@ -102,6 +103,10 @@ class Session:
             lambda source: evaluate_retrieval(source, ks, keep),
             {"ks": ks, "metrics": names("metrics")},
         )
+
+    def sts(self) -> None:
+        """Correlations of the cosines of pairs with their scores at each dim."""
+        self._measure("sts", self.sources, evaluate_sts)
 
     def cross_modal(self) -> None:
         """Image-to-text and text-to-image retrieval at each dim."""

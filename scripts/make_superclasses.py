@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mrlbench.wordnet import read_synsets
+
 HYPERNYM = ("@", "@i")
 
 
@@ -23,19 +25,11 @@ def read_nouns(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Read the first word of each noun synset, and its first hypernym, by offset."""
     names: dict[str, str] = {}
     parents: dict[str, str] = {}
-    for line in (folder / "data.noun").read_text().splitlines():
-        if line.startswith("  "):  # the licence
-            continue
-        cells = line.split(" | ")[0].split()
-        offset, words = cells[0], int(cells[3], 16)
-        names[offset] = cells[4]
-        pointers = cells[5 + 2 * words :]
-        for symbol, target, part in zip(
-            pointers[::4], pointers[1::4], pointers[2::4], strict=False
-        ):
-            if symbol in HYPERNYM and part == "n":
-                parents[offset] = target
-                break
+    for synset in read_synsets(folder / "data.noun"):
+        names[synset.offset] = synset.words[0]
+        above = [each for each in synset.pointers if each.symbol in HYPERNYM and each.part == "n"]
+        if above:
+            parents[synset.offset] = above[0].offset
     return names, parents
 
 

@@ -298,14 +298,15 @@ def test_a_download_that_was_cut_off_is_said_among_the_ways_that_failed(
 ):
     import gzip
 
+    from mrlbench import downloads
     from mrlbench.datasets import fashion_mnist
 
     def no_network(*_):
         raise OSError("no network")
 
     monkeypatch.setattr(fashion_mnist, "_download", no_network)
-    monkeypatch.setattr(fashion_mnist, "_download_debian", no_network)
-    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(downloads.Published, "_download_debian", no_network)
+    monkeypatch.setattr(downloads, "SYSTEM", tmp_path / "none")
     raw = tmp_path / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for name in CHECKSUMS:
@@ -321,14 +322,15 @@ def test_options_of_the_other_kind_of_target(measure):
 
 
 def test_data_that_cannot_be_had_lists_the_ways_to_get_it(refused, tmp_path, monkeypatch):
+    from mrlbench import downloads
     from mrlbench.datasets import fashion_mnist
 
     def no_network(*_):
         raise OSError("no network")
 
     monkeypatch.setattr(fashion_mnist, "_download", no_network)
-    monkeypatch.setattr(fashion_mnist, "_download_debian", no_network)
-    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(downloads.Published, "_download_debian", no_network)
+    monkeypatch.setattr(downloads, "SYSTEM", tmp_path / "none")
     command = ("train", "fashion-mnist", "--run", tmp_path / "run", "--data-dir", tmp_path)
     line = refused(*command)
     for way in ("*-ubyte.gz", "a network for torchvision", "apt-get install dataset-fashion-mnist"):

@@ -27,7 +27,8 @@ LAYERS = [
     },
     {"measurements"},
     {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index", "moments", "slimming"}
-    | {"captions", "masking", "towers"},
+    | {"captions", "masking", "towers"}
+    | {"downloads", "records", "texts", "wordnet"},
     set(KINDS),
     {"plugins"},
     {"costs"},

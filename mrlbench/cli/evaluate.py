@@ -110,6 +110,13 @@ def eval_retrieval(session: "Session", k: options.Ks = "") -> None:
 
 
 @measuring
+def eval_sts(session: "Session") -> None:
+    """Correlation of the cosines of pairs with their scores at every dim, as in STS."""
+    session.sts()
+    _show(session, "sts", ["spearman", "pearson"])
+
+
+@measuring
 def eval_cross_modal(session: "Session", k: options.Ks = "") -> None:
     """Image-to-text and text-to-image retrieval at every dim, of models trained on captions."""
     session = _with(session, k=options.integers("--k", k))
@@ -195,6 +202,7 @@ COMMANDS = {
     "eval-classification": eval_classification,
     "eval-knn": eval_knn,
     "eval-retrieval": eval_retrieval,
+    "eval-sts": eval_sts,
     "eval-cross-modal": eval_cross_modal,
     "eval-adaptive-retrieval": eval_adaptive_retrieval,
     "eval-adaptive-classification": eval_adaptive_classification,

@@ -1,6 +1,5 @@
 """What is relevant to what: class labels, or graded judgements (TREC qrels)."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mrlbench.arrays import IntArray, Judged
+from mrlbench.arrays import FloatArray, IntArray, Judged
 from mrlbench.errors import UserError
 from mrlbench.threads import map_blocks
 
@@ -54,9 +53,19 @@ class Labels:
 
 @dataclass(frozen=True)
 class Qrels:
-    """Graded judgements: for each query, database row -> gain above 0."""
+    """Graded judgements above 0, J of them.
 
-    gains: list[dict[int, float]]
+    Attributes:
+        keys: (J,) int64, increasing: query · n_database + database row.
+        gains: (J,) float32.
+        n_database: N.
+        n_queries: Q.
+    """
+
+    keys: IntArray
+    gains: FloatArray
+    n_database: int
+    n_queries: int
 
     @classmethod
     def read(cls, folder: Path, n_database: int, n_queries: int) -> "Qrels":
@@ -67,13 +76,13 @@ class Qrels:
         """
         documents = _ids(folder / "database_ids.txt", n_database)
         queries = _ids(folder / "queries_ids.txt", n_queries)
-        path, gains = folder / "qrels.tsv", defaultdict[int, dict[int, float]](dict)
+        path, gains = folder / "qrels.tsv", dict[int, float]()
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if not line.strip():
                 continue
             try:
                 query, _, document, gain = line.split()
-                row, column, value = queries[query], documents[document], float(gain)
+                key, value = queries[query] * n_database + documents[document], float(gain)
             except ValueError as error:
                 raise UserError(
                     f"{path}, line {number}: expected `query-id 0 doc-id gain`, got {line!r}"
@@ -81,18 +90,41 @@ class Qrels:
             except KeyError as error:
                 raise UserError(f"{path}, line {number}: id {error} is in no ids file") from error
             if value > 0:
-                gains[row][column] = value
-        return cls([gains[row] for row in range(n_queries)])
+                gains[key] = value
+        keys = np.fromiter(sorted(gains), np.int64, len(gains))
+        values = np.array([gains[key] for key in keys.tolist()], dtype=np.float32)
+        return cls(keys, values, n_database, n_queries)
 
     def judge(self, ids: IntArray) -> Judged:
         """Look up the gain of each row."""
-        gains, ideal = np.zeros((2, *ids.shape), dtype=np.float32)
-        for query, known in enumerate(self.gains):
-            gains[query] = [known.get(int(row), 0.0) for row in ids[query]]
-            best = sorted(known.values(), reverse=True)[: ids.shape[1]]
-            ideal[query, : len(best)] = best
-        relevant = np.array([len(known) for known in self.gains], dtype=np.int64)
-        return Judged(gains, relevant, ideal)
+        gains = np.zeros(ids.shape, dtype=np.float32)
+
+        def fill(rows: slice) -> None:
+            wanted = ids[rows] + self.n_database * np.arange(len(ids))[rows, None]  # (B, K)
+            place = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)
+            known = (self.keys[place] == wanted) & (ids[rows] >= 0)  # -1 was not found
+            gains[rows] = np.where(known, self.gains[place], 0)
+
+        if len(self.keys):
+            map_blocks(fill, len(ids), QUERIES_AT_ONCE)
+        return Judged(gains, self._relevant, self._ideal(ids.shape[1]))
+
+    @cached_property
+    def _relevant(self) -> IntArray:
+        """Count the judgements of each query, (Q,)."""
+        return np.bincount(self.keys // self.n_database, minlength=self.n_queries)
+
+    def _ideal(self, k: int) -> FloatArray:
+        """Put the largest gains of each query in order, (Q, K)."""
+        ideal = np.zeros((self.n_queries, k), dtype=np.float32)
+        query = self.keys // self.n_database  # (J,), in order
+        largest = np.lexsort((-self.gains, query))  # only moves gains within a query
+        rank = np.arange(len(query)) - np.repeat(
+            np.cumsum(self._relevant) - self._relevant, self._relevant
+        )
+        first = rank < k
+        ideal[query[first], rank[first]] = self.gains[largest[first]]
+        return ideal
 
 
 def _ids(path: Path, count: int) -> dict[str, int]:
