@@ -99,6 +99,15 @@ def test_equal_scores_come_in_the_order_of_their_ids(search):
             np.testing.assert_array_equal(found[dim].ids[query], start + np.arange(50))
 
 
+def test_equal_scores_of_equal_rows_come_in_the_order_of_their_ids():
+    database = np.tile(random(333), (3, 1))  # each row three times, far apart
+    found = compiled(database, random(500, seed=1), [3, 32], 60)
+    for ids, scores in found.values():
+        tied = scores[:, 1:] == scores[:, :-1]
+        assert tied.any()
+        assert (ids[:, 1:] > ids[:, :-1])[tied].all()
+
+
 def test_constant_vectors(search):
     database = np.ones((5000, 32), dtype=np.float32)
     found = search(database, database[:3], DIMS, 20)

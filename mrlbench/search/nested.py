@@ -185,7 +185,17 @@ def _sorted(keys: IntArray, counts: IntArray, norms: AnyFloatArray, k: int) -> N
     keys.sort(axis=1)
     ids, scores = from_keys(keys[:, : -k - 1 : -1])  # (Q, k), highest first
     scores /= np.where(norms > 0, norms, 1)[:, None].astype(np.float32)
-    return Neighbors(ids, scores.clip(-1, 1))
+    return _ties_by_id(Neighbors(ids, scores.clip(-1, 1)))
+
+
+def _ties_by_id(found: Neighbors) -> Neighbors:
+    """Put equal scores in the order of their ids: some became equal in the division."""
+    ids, scores = found
+    tied = (scores[:, 1:] == scores[:, :-1]) & (ids[:, 1:] < ids[:, :-1])
+    for query in np.flatnonzero(tied.any(axis=1)):
+        order = np.lexsort((ids[query], -scores[query]))
+        ids[query], scores[query] = ids[query, order], scores[query, order]
+    return found
 
 
 def _fair_block(queries: int, threads: int) -> int:
