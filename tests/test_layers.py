@@ -24,6 +24,7 @@ LAYERS = [
         "splits",
         "threads",
         "memory",
+        "http_client",
     },
     {"measurements"},
     {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index", "moments", "slimming"}

@@ -90,7 +90,7 @@ def _encode(
 
 def _check(vectors: FloatArray, ids: Sequence[str], role: Role) -> None:
     """Refuse vectors that have no direction, by the id of the text."""
-    if vectors.ndim != 2 or len(vectors) != len(ids):
+    if vectors.ndim != 2 or len(vectors) != len(ids) or not vectors.size:
         raise UserError(f"expected {len(ids)} vectors, got an array of shape {vectors.shape}")
     largest = np.abs(vectors).max(axis=1)  # (B,); NaN and infinity spread to it
     wrong = ~np.isfinite(largest) | (largest == 0)
