@@ -28,7 +28,7 @@ LAYERS = [
     },
     {"measurements"},
     {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index", "moments", "slimming"}
-    | {"captions", "masking", "towers"},
+    | {"captions", "masking", "towers", "language_models"},
     set(KINDS),
     {"plugins"},
     {"costs"},

@@ -43,24 +43,21 @@ def encode(wanted: Wanted, threads: int, device: str, data_dir: Path | None) -> 
     """Open the corpus and the encoder, and write the folder."""
     if not wanted.model or not wanted.data or wanted.out is None:
         raise UserError("expected --model NAME, --data CORPUS and --out DIR, got only some of them")
-    if wanted.dtype not in ("float32", "float16"):
-        raise UserError(f"--dtype: expected float32 or float16, got {wanted.dtype!r}")
     from mrlbench.embedding.corpus import Writing, embed_corpus
     from mrlbench.plugins import make
     from mrlbench.threads import use_threads
     from mrlbench.training.devices import choose_device
 
     given = arguments(wanted.settings)
-    place = choose_device(device).type
-    use_threads(threads)
-    folder = options.data_folder(data_dir)
-    corpus = make("corpora", wanted.data, given["data"], data_dir=folder)
-    encoder = make("encoders", wanted.model, given["model"], device=place)
     about = {
         "encoder": {"name": wanted.model, **given["model"]},
         "corpus": {"name": wanted.data, **given["data"]},
     }
     writing = Writing(wanted.out, wanted.cache, wanted.dtype, wanted.batch, about)
+    place, folder = choose_device(device).type, options.data_folder(data_dir)
+    use_threads(threads)
+    corpus = make("corpora", wanted.data, given["data"], data_dir=folder)
+    encoder = make("encoders", wanted.model, given["model"], device=place)
     done = embed_corpus(encoder, corpus, writing)
     typer.echo(f"steps: {', '.join(encoder.steps)}")
     typer.echo(f"encoded {done.now} of {done.all} texts; wrote {wanted.out}")

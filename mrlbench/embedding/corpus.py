@@ -1,10 +1,11 @@
 """From a corpus and an encoder to an embeddings folder, which every `eval-*` reads."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,11 @@ from mrlbench.embedding.folder import BLOCK_BYTES
 from mrlbench.embedding.vector_store import VectorStore
 from mrlbench.errors import UserError
 from mrlbench.files import check_writable, digest, replacing, write_json, write_text
-from mrlbench.protocols import Corpus, Encoder, Texts
+from mrlbench.protocols import Corpus, Encoder, Role, Texts
 
-DType = Literal["float32", "float16"]
+DTYPES = ("float32", "float16")
 MADE_BY = "mrlbench embed"
-VECTORS = {"document": "database.npy", "query": "queries.npy"}
+VECTORS: dict[Role, str] = {"document": "database.npy", "query": "queries.npy"}
 LABELS = ("database_labels.npy", "queries_labels.npy")
 QRELS = ("qrels.tsv", "database_ids.txt", "queries_ids.txt")
 SCORES = "scores.npy"
@@ -28,6 +29,9 @@ SCORES = "scores.npy"
 @dataclass(frozen=True)
 class Writing:
     """How an embeddings folder is written.
+
+    Raises:
+        UserError: A dtype that there is not.
 
     Attributes:
         out: The folder; new, empty, or one that was written here before.
@@ -39,9 +43,13 @@ class Writing:
 
     out: Path
     cache: Path | None = None
-    dtype: DType = "float32"
+    dtype: str = "float32"
     batch: int = 512
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise UserError(f"--dtype: expected {' or '.join(DTYPES)}, got {self.dtype!r}")
 
 
 @dataclass(frozen=True)
@@ -99,8 +107,7 @@ def _check_texts(role: str, texts: Texts) -> None:
     if not len(texts):
         raise UserError(f"expected at least one {role}, got none")
     if len(set(texts.ids)) < len(texts):
-        seen: set[str] = set()
-        twice = next(each for each in texts.ids if each in seen or seen.add(each))
+        twice = Counter(texts.ids).most_common(1)[0][0]
         raise UserError(f"expected different ids of each {role}, got {twice!r} twice")
     for name, text in zip(texts.ids, texts.texts, strict=True):
         if not text.strip():
@@ -143,18 +150,18 @@ def _is_written(out: Path, inputs: str) -> bool:
 
 
 def _write(
-    writing: Writing, store: VectorStore, keys: Mapping[str, Sequence[bytes]], corpus: Corpus
+    writing: Writing, store: VectorStore, keys: Mapping[Role, Sequence[bytes]], corpus: Corpus
 ) -> None:
     """Write all but the last `meta.json`; what is there meanwhile cannot be opened."""
     write_json(writing.out / "meta.json", {"made_by": MADE_BY})
     for name in (*VECTORS.values(), *LABELS, *QRELS, SCORES):
         (writing.out / name).unlink(missing_ok=True)
     _write_relevance(writing.out, corpus)
-    for role in ("query", "document"):
-        _write_vectors(writing.out / VECTORS[role], store, keys[role], writing.dtype)
+    for role, each in keys.items():
+        _write_vectors(writing.out / VECTORS[role], store, each, writing.dtype)
 
 
-def _write_vectors(path: Path, store: VectorStore, keys: Sequence[bytes], dtype: DType) -> None:
+def _write_vectors(path: Path, store: VectorStore, keys: Sequence[bytes], dtype: str) -> None:
     size = max(1, BLOCK_BYTES // (4 * store.width))
     with replacing(path) as beside:
         vectors = np.lib.format.open_memmap(
@@ -162,7 +169,7 @@ def _write_vectors(path: Path, store: VectorStore, keys: Sequence[bytes], dtype:
         )
         for rows in blocks(len(keys), size):
             whole = store.read(keys[rows])
-            if np.abs(whole).max() > np.finfo(dtype).max:
+            if np.abs(whole).max() > np.finfo(np.dtype(dtype)).max:
                 raise UserError(
                     f"--dtype: expected float32, since values are too large for {dtype}"
                 )

@@ -4,7 +4,7 @@ import base64
 import binascii
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
@@ -92,8 +92,9 @@ class _Sizes:
 
 
 class _OpenAi:
+    identity: Mapping[str, str]
     trained_dims: tuple[int, ...] = ()  # the services do not say
-    steps = ("whatever the service does",)
+    steps: tuple[str, ...] = ("whatever the service does",)
 
     def __init__(
         self, server: Server, model: str, prompts: dict[Role, str], sizes: _Sizes, encoding: str

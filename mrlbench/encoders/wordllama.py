@@ -1,7 +1,7 @@
 """WordLlama: means of token vectors that were trained with a Matryoshka loss; no network."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +36,10 @@ def wordllama() -> Encoder:
 
 
 class _WordLlama:
+    identity: Mapping[str, str]
+    trained_dims: tuple[int, ...]
+    steps: tuple[str, ...] = ("mean of token vectors",)
+
     def __init__(self, folder: Path, weights: Path) -> None:
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
@@ -48,7 +52,6 @@ class _WordLlama:
         training = tomllib.loads((folder / "config" / "train" / f"{MODEL}.toml").read_text())
         trained = training["matryoshka"]["dims"]
         self.trained_dims = tuple(sorted(dim for dim in trained if dim <= WIDTH))
-        self.steps = ("mean of token vectors",)
         self.identity = {
             "encoder": "wordllama",
             "model": f"wordllama {MODEL} {WIDTH}",
