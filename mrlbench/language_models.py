@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mrlbench.arrays import IntArray, blocks
+from mrlbench.arrays import blocks
 from mrlbench.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -23,6 +21,7 @@ STATEMENTS = ("config_sentence_transformers.json", "config.json", "1_Pooling/con
 DIMS = re.compile(  # a list of JSON or Python, or one of YAML
     r"""matryoshka_dim(?:s|ensions)["']?\s*[:=]\s*(\[[\d,\s]+\]|(?:\s*-\s*\d+)+)"""
 )
+MARKS = 4  # tokens that a model puts around a text, at most
 AT_ONCE = 1024  # texts that are tokenized to be counted
 
 
@@ -111,11 +110,13 @@ def _hash(folder: Path) -> str:
 
 
 def check_length(max_length: int, config: Any) -> None:  # noqa: ANN401 (of transformers, or None)
-    """Refuse to read more tokens than the model has positions for.
+    """Refuse to read more tokens than the model has positions for, or none but the marks.
 
     Raises:
         UserError: How many there are.
     """
+    if 0 < max_length <= MARKS:
+        raise UserError(f"max_length: expected 0 or more than {MARKS}, got {max_length}")
     positions = getattr(config, "max_position_embeddings", 0)
     if positions and max_length > positions:
         raise UserError(
@@ -144,18 +145,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def token_counts(tokenizer: Callable[..., Any], texts: Sequence[str]) -> IntArray:
-    """Count the tokens of each text, with those that mark start and end, (B,)."""
-    counts = np.empty(len(texts), dtype=np.int64)
-    for rows in blocks(len(texts), AT_ONCE):
-        # verbose=False: else it warns of texts that the model cannot read whole
-        found = tokenizer(list(texts[rows]), truncation=False, padding=False, verbose=False)
-        counts[rows] = [len(ids) for ids in found["input_ids"]]
-    return counts
-
-
 def count_longer(tokenizer: Callable[..., Any], texts: Sequence[str], limit: int) -> int:
     """Count the texts of more than `limit` tokens; only those that may be are tokenized."""
-    marks = 8  # more than any model puts around a text
-    candidates = [each for each in texts if len(each.encode("utf-8", "replace")) + marks > limit]
-    return int((token_counts(tokenizer, candidates) > limit).sum())
+    candidates = [each for each in texts if len(each.encode("utf-8", "replace")) + MARKS > limit]
+    longer = 0
+    for rows in blocks(len(candidates), AT_ONCE):
+        # verbose=False: else it warns of texts that the model cannot read whole
+        found = tokenizer(candidates[rows], truncation=False, padding=False, verbose=False)
+        longer += sum(len(ids) > limit for ids in found["input_ids"])
+    return longer

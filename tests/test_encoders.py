@@ -301,6 +301,7 @@ def test_what_is_no_model_is_one_line(tiny, tmp_path, monkeypatch, name):
     refused("expected a model in .*empty: ", name=str(tmp_path / "empty"))
     refused("expected none with a folder", name=str(tiny), revision="main")
     refused("batch from 1", name=str(tiny), batch=0)
+    refused("max_length: expected 0 or more than 4, got 2", name=str(tiny), max_length=2)
     monkeypatch.setattr("socket.getaddrinfo", _no_network)
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
@@ -309,6 +310,21 @@ def test_what_is_no_model_is_one_line(tiny, tmp_path, monkeypatch, name):
     refused(
         "expected a model's folder, or a name .* got './nowhere/at/all'", name="./nowhere/at/all"
     )
+
+
+def test_a_name_that_was_downloaded_before_needs_no_network(tiny, states, tmp_path, monkeypatch):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "hub" / "models--somebody--tiny"
+    shutil.copytree(tiny, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("socket.getaddrinfo", _no_network)
+    made = make("encoders", "hf-transformers", {"name": "somebody/tiny"})
+    assert made.identity["model"] == "somebody/tiny"
+    assert made.identity["revision"] == commit
+    expected = states("a b").mean(axis=0)
+    np.testing.assert_allclose(made.encode(["a b"], "query")[0], expected, atol=1e-5)
 
 
 def _no_network(*_, **__):

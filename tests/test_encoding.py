@@ -255,6 +255,17 @@ def test_shards_are_added_while_the_work_goes_on_and_read_together(tmp_path, mon
         np.testing.assert_array_equal(read, [[n, 1] for n in order])
 
 
+def test_two_processes_may_add_to_one_store(tmp_path):
+    one, other = (VectorStore(tmp_path, {"model": "m"}) for _ in range(2))
+    keys = [one.key("query", str(n)) for n in range(3)]
+    one.add(keys[:2], np.array([[0, 1], [1, 1]], "f"))
+    other.add(keys[1:], np.array([[1, 1], [2, 1]], "f"))
+    one.flush()
+    other.flush()
+    again = VectorStore(tmp_path, {"model": "m"})
+    np.testing.assert_array_equal(again.read(keys), [[0, 1], [1, 1], [2, 1]])
+
+
 SLOW_ENCODER = '''
 """An encoder that takes its time, and writes down what it was asked."""
 import time
@@ -355,6 +366,7 @@ def test_the_command_line_refuses_what_it_cannot_do_in_one_line(mrlbench, plugin
         ((*whole, "--set=count=3"), "expected model.KEY=VALUE or data.KEY=VALUE, got 'count=3'"),
         ((*whole, "--set=data.count"), "--set: expected key=value such as data.path=FILE"),
         ((*whole, "--set=data.cuont=3"), "cuont: Extra inputs are not permitted"),
+        (("--dtype=float16",), "expected --model NAME, --data CORPUS and --out DIR, got only"),
         (whole, "encoders slow-count: log: Field required"),
         ((whole[0], "--data=nothing", whole[2]), "no 'nothing' among corpora"),
     ):

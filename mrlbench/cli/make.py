@@ -53,7 +53,7 @@ def embed(
 ) -> None:
     """Write embeddings: of a run's database and queries, or of --data by --model into --out."""
     progress.quiet = quiet
-    if model or data or set_ or out or cache:
+    if model or data or set_ or out or cache or (dtype, batch) != ("float32", 512):
         if run or methods or seed:
             raise UserError("expected a run, or --model, --data and --out, got some of both")
         wanted = encoding.Wanted(model, data, set_ or [], out, cache, dtype, batch)

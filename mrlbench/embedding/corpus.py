@@ -184,7 +184,9 @@ def _write_relevance(out: Path, corpus: Corpus) -> None:
     if corpus.scores is not None:
         _save(out / SCORES, corpus.scores)
     if corpus.judgements:
-        lines = [f"{query} 0 {document} {gain:g}" for query, document, gain in corpus.judgements]
+        lines = [
+            f"{query} 0 {document} {float(gain)}" for query, document, gain in corpus.judgements
+        ]
         contents = (lines, corpus.documents.ids, corpus.queries.ids)
         for name, each in zip(QRELS, contents, strict=True):
             write_text(out / name, "\n".join(each) + "\n")

@@ -13,7 +13,6 @@ from mrlbench.language_models import (
     count_longer,
     find_model,
     loading,
-    token_counts,
 )
 from mrlbench.protocols import Encoder, Role
 
@@ -129,7 +128,7 @@ class _Transformers:
     def encode(self, items: Sequence[str], role: Role) -> FloatArray:
         """Encode with the prompt of the role, texts of like lengths together."""
         texts = [self._prompts[role] + item for item in items]
-        order = np.argsort(-token_counts(self._tokenizer, texts), kind="stable")  # (B,)
+        order = np.argsort([-len(text) for text in texts], kind="stable")  # (B,)
         vectors = np.empty((len(texts), self._model.config.hidden_size), dtype=np.float32)
         for rows in blocks(len(texts), self._batch):
             vectors[order[rows]] = self._embed([texts[row] for row in order[rows]])

@@ -53,8 +53,8 @@ def sentence_transformers(
     files = find_model(name, revision)
     normalised = LAYER_NORM in name.lower() if layer_norm is None else layer_norm
     model = _open(files, dtype, device, trust_remote_code)
+    check_length(max_length, getattr(model.transformers_model, "config", None))
     if max_length:
-        check_length(max_length, getattr(model.transformers_model, "config", None))
         model.max_seq_length = max_length
     given: dict[Role, str | None] = {"query": query_prompt, "document": document_prompt}
     return _SentenceTransformers(files, model, given, batch, normalised, dtype)
