@@ -184,6 +184,23 @@ def test_padding_on_the_left_is_no_first_token():
     assert pool(states, mask, "max").tolist() == [[-5, -4], [-1, 0]]
 
 
+def test_of_a_model_with_a_decoder_the_encoder_is_taken(tiny, tmp_path):
+    import torch
+    import transformers
+
+    shutil.copytree(tiny, tmp_path / "t5", ignore=shutil.ignore_patterns("*.safetensors"))
+    config = transformers.T5Config(
+        vocab_size=len(WORDS), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2
+    )
+    model = transformers.T5Model(config).eval()
+    model.save_pretrained(tmp_path / "t5")
+    made = make("encoders", "hf-transformers", {"name": str(tmp_path / "t5")})
+    with torch.inference_mode():
+        states = model.encoder(input_ids=torch.tensor([[2, 4, 5, 3]])).last_hidden_state
+    found = made.encode(["a b", "a b c d"], "query")
+    np.testing.assert_allclose(found[0], states[0].mean(dim=0), atol=1e-5)
+
+
 def test_prompts_of_hf_transformers(tiny, states):
     made = make("encoders", "hf-transformers", {"name": str(tiny), "query_prompt": "say : "})
     asked, said = made.encode(["a b"], "query"), made.encode(["a b"], "document")

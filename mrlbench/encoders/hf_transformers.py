@@ -86,7 +86,9 @@ def _open(files: ModelFolder, dtype: str) -> tuple[Any, Any]:
             f"expected all weights of the model in {files.path}, got none for {missing[0]} "
             f"and {len(missing) - 1} others"
         )
-    return tokenizer, model
+    if tokenizer.pad_token is None:  # as of decoders; padding is masked, whatever it is
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer, model.get_encoder() if model.config.is_encoder_decoder else model
 
 
 def _limit(tokenizer: Any, config: Any) -> int:  # noqa: ANN401
