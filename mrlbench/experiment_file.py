@@ -74,14 +74,23 @@ def _shipped() -> Path:
     return inside if inside.is_dir() else package.parent / "experiments"
 
 
-def _override(table: dict[str, Any], override: str) -> None:
+def read_override(override: str, example: str = "training.epochs=5") -> tuple[str, Any]:
+    """Split `key.sub=value` and read the value: TOML, and a bare word is a string.
+
+    Raises:
+        UserError: There is no value.
+    """
     key, equals, text = override.partition("=")
     if not equals:
-        raise UserError(f"--set: expected key=value such as training.epochs=5, got {override!r}")
+        raise UserError(f"--set: expected key=value such as {example}, got {override!r}")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return key, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a string
+        return key, text
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, value = read_override(override)
     *parents, leaf = key.split(".")
     place: Any = table
     try:

@@ -22,7 +22,8 @@ Kind = Literal[
     "datasets", "models", "methods", "reducers", "indexes", "metrics", "encoders", "corpora"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-PROVIDED = {"data_dir", "width", "classes", "dims", "weights"}  # given by the program, not the user
+# given by the program, not the user
+PROVIDED = {"data_dir", "width", "classes", "dims", "weights", "device"}
 
 
 def public(name: str) -> str:
@@ -55,6 +56,18 @@ def load(kind: Kind, name: str) -> Callable[..., Any]:
             f"{kind} {name}: needs the package {error.name!r}: pip install {error.name}"
         ) from error
     raise UserError(f"no {name!r} among {kind}: expected one of {', '.join(names(kind))}")
+
+
+def make(kind: Kind, name: str, arguments: Mapping[str, Any], **provided: object) -> Any:  # noqa: ANN401 (whatever the kind gives)
+    """Call a plug-in with the user's arguments, checked, and with what it takes of `provided`.
+
+    Raises:
+        UserError: No such plug-in, or arguments that it does not take.
+    """
+    check_arguments(kind, name, arguments)
+    plugin = load(kind, name)
+    taken = inspect.signature(plugin).parameters
+    return plugin(**{key: each for key, each in provided.items() if key in taken}, **arguments)
 
 
 def label(kind: Kind, name: str) -> str:

@@ -183,6 +183,10 @@ def test_qrels_with_a_bad_line(measure, folder):
     assert "line 2: expected `query-id 0 doc-id gain`, got 'q1 d2'" in measure()
     (folder / "qrels.tsv").write_text("q1 0 d1 1\nq1 0 d99 1\n")
     assert "line 2: id 'd99' is in no ids file" in measure()
+    (folder / "qrels.tsv").write_text("q1 0 d1 inf\n")
+    assert "line 1: expected `query-id 0 doc-id gain`" in measure()
+    (folder / "qrels.tsv").write_bytes(b"q1 0 d1 1\n\xff\n")
+    assert "expected UTF-8" in measure()
 
 
 def test_logits_missing_or_of_another_form(measure, folder):

@@ -24,10 +24,11 @@ LAYERS = [
         "splits",
         "threads",
         "memory",
+        "http_client",
     },
     {"measurements"},
     {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index", "moments", "slimming"}
-    | {"captions", "masking", "towers"}
+    | {"captions", "masking", "towers", "language_models"}
     | {"downloads", "records", "texts", "wordnet"},
     set(KINDS),
     {"plugins"},

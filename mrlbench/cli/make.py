@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mrlbench import progress
-from mrlbench.cli import options
+from mrlbench.cli import encoding, options
+from mrlbench.errors import UserError
 
 if TYPE_CHECKING:  # heavy: not for --help
     from mrlbench.stages import Workshop
@@ -38,13 +39,26 @@ def embed(
     run: options.RunFolder = None,
     methods: options.Methods = "",
     seed: options.Seeds = "",
+    model: encoding.Model = "",
+    data: encoding.Data = "",
+    set_: encoding.Settings = None,
+    out: options.OutDir = None,
+    cache: encoding.Cache = None,
+    dtype: encoding.DType = "float32",
+    batch: encoding.Batch = 512,
     threads: options.Threads = 0,
     device: options.Device = "auto",
     data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write the embeddings of a run's database and queries, and the logits of the queries."""
+    """Write embeddings: of a run's database and queries, or of --data by --model into --out."""
     progress.quiet = quiet
+    if model or data or set_ or out or cache or (dtype, batch) != ("float32", 512):
+        if run or methods or seed:
+            raise UserError("expected a run, or --model, --data and --out, got some of both")
+        wanted = encoding.Wanted(model, data, set_ or [], out, cache, dtype, batch)
+        encoding.encode(wanted, threads, device, data_dir)
+        return
     workshop = open_workshop(run, threads, device, data_dir)
     narrowed = workshop.only(options.words(methods), options.integers("--seed", seed))
     for method, each in narrowed.pairs:

@@ -1,5 +1,6 @@
 """What is relevant to what: class labels, or graded judgements (TREC qrels)."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -77,12 +78,16 @@ class Qrels:
         documents = _ids(folder / "database_ids.txt", n_database)
         queries = _ids(folder / "queries_ids.txt", n_queries)
         path, gains = folder / "qrels.tsv", dict[int, float]()
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: expected UTF-8, got {error}") from error
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
                 query, _, document, gain = line.split()
-                key, value = queries[query] * n_database + documents[document], float(gain)
+                key, value = queries[query] * n_database + documents[document], _finite(gain)
             except ValueError as error:
                 raise UserError(
                     f"{path}, line {number}: expected `query-id 0 doc-id gain`, got {line!r}"
@@ -125,6 +130,13 @@ class Qrels:
         first = rank < k
         ideal[query[first], rank[first]] = self.gains[largest[first]]
         return ideal
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(number)
+    return value
 
 
 def _ids(path: Path, count: int) -> dict[str, int]:
