@@ -65,7 +65,7 @@ def _draw_variance(axes: Axes, inspection: Inspection) -> None:
             spectrum.dims, values, label=ARM_NAMES[arm], markersize=4.5, linewidth=1.4, **look
         )
     rank = spectrum.effective_rank
-    if rank > 0:
+    if spectrum.dims[0] <= rank <= spectrum.dims[-1]:
         axes.axvline(rank, color="grey", linewidth=1, linestyle=":")
         axes.text(rank, 0.02, f" effective rank {rank:.0f}", color="grey", fontsize=8)
     _finish(axes, inspection)

@@ -80,7 +80,8 @@ def _quality(inspection: Inspection) -> Iterator[str]:
             wide[f"{PREFIX} - {arm}"] = wide.index.map(cells.get)
         table = wide.reset_index().rename(columns={"dim": "dims"})
         table["dims"] = [_dim(inspection, dim) for dim in table["dims"]]
-        yield f"\n{NAMES[measure]}, mean of {points[0].queries:,} queries (95% interval)"
+        queries = f"{points[0].queries:,} queries in the sample"
+        yield f"\n{NAMES[measure]}, mean of {queries} (95% interval)"
         yield plain_table(table)
 
 

@@ -10,7 +10,7 @@ from mrlbench.embedding.folder import Embeddings
 from mrlbench.errors import UserError
 from mrlbench.evaluation.inspection.coordinates import Coordinates
 from mrlbench.evaluation.inspection.lengths import Lengths, PrefixLength
-from mrlbench.evaluation.inspection.order import REVERSED, Verdict
+from mrlbench.evaluation.inspection.order import NESTED, REVERSED, Verdict
 from mrlbench.evaluation.inspection.scan import Copies, Leaks, Scan
 
 MOST_DUPLICATES = 0.01  # of the rows
@@ -19,7 +19,7 @@ MOSTLY = 0.5  # of the rows have unit length: then all were meant to
 NOTABLE_CHANGE = 0.005  # of the neighbours
 ALIKE = 0.3  # a mean cosine of two rows from which on they all point much the same way
 TRAINED_KEYS = ("trained_dims", "matryoshka_dimensions", "matryoshka_dims")
-HALF = np.finfo(np.float16)
+HALF = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def run_checks(
             "leakage",
             leaks.same_direction == 0,
             f"{leaks.identical:,} of {leaks.queries:,} queries are rows of the database"
-            f" ({leaks.same_direction:,} after normalisation)",
+            f" ({leaks.same_direction:,} after normalisation)"
+            + "".join(f"; query {query} is row {row}" for query, row in leaks.examples),
         ),
         Check(
             "constant coordinates",
@@ -115,10 +116,9 @@ def take_notes(
     coordinates: Coordinates,
     lengths: Lengths,
     prefixes: Sequence[PrefixLength],
-    width: int,
 ) -> tuple[str, ...]:
     """Say what is no mistake in itself, but is good to know."""
-    notes = [*_on_lengths(lengths, prefixes, width), *_on_halves(scan, stored)]
+    notes = [*_on_lengths(lengths, prefixes, len(scan.low)), *_on_halves(scan, stored)]
     if coordinates.dead:
         notes.append(f"{coordinates.dead} coordinates hardly change")
     if coordinates.dominating:
@@ -130,6 +130,14 @@ def take_notes(
             f"{coordinates.mean_cosine:.2f}; centring may help"
         )
     return tuple(notes)
+
+
+def note_training(trained: Sequence[int], width: int, verdict: Verdict) -> tuple[str, ...]:
+    """Say that vectors do not look like what `meta.json` says of them."""
+    if verdict.word == NESTED or not any(dim < width for dim in trained):
+        return ()
+    stated = ", ".join(map(str, trained))
+    return (f"meta.json says that {stated} were trained, but the verdict is: {verdict.word}",)
 
 
 def _on_lengths(lengths: Lengths, prefixes: Sequence[PrefixLength], width: int) -> list[str]:
@@ -161,11 +169,11 @@ def _on_halves(scan: Scan, stored: np.dtype[Any]) -> list[str]:
     largest = float(max(np.abs(scan.low).max(), np.abs(scan.high).max()))
     if stored == np.float16:
         notes = []
-        if largest >= HALF.max:
-            notes.append(f"some coordinates are {HALF.max:.0f}, where float16 ends: cut off?")
-        if scan.norms.max() ** 2 > HALF.max:
+        if largest >= HALF:
+            notes.append(f"some coordinates are {HALF:.0f}, where float16 ends: cut off?")
+        if scan.norms.max() ** 2 > HALF:
             notes.append("squared lengths overflow in float16: compute in float32")
         return notes
-    if largest > HALF.max:
+    if largest > HALF:
         return [f"coordinates of up to {largest:.3g} do not fit float16"]
     return []

@@ -17,7 +17,13 @@ from mrlbench.evaluation.inspection.arms import (
     measure_arms,
     search_prefixes,
 )
-from mrlbench.evaluation.inspection.checks import Check, run_checks, take_notes, trained_dims
+from mrlbench.evaluation.inspection.checks import (
+    Check,
+    note_training,
+    run_checks,
+    take_notes,
+    trained_dims,
+)
 from mrlbench.evaluation.inspection.coordinates import (
     Coordinates,
     Spectrum,
@@ -167,9 +173,10 @@ def inspect_embeddings(
         points=mean_points(arms),
         differences=differences,
         verdict=verdict,
-        advice=advise_on_pca(differences),
-        notes=take_notes(
-            *(scans[0], embeddings.database.dtype, coordinates, lengths, prefixes, sample.width)
+        advice=advise_on_pca(differences, sample.width),
+        notes=(
+            *take_notes(scans[0], embeddings.database.dtype, coordinates, lengths, prefixes),
+            *note_training(trained, sample.width, verdict),
         ),
         checks=run_checks(*(copies, leaks, coordinates, sample.width, lengths, verdict, expected)),
     )

@@ -27,9 +27,9 @@ from mrlbench.intervals import Interval, paired_intervals
 
 LEVEL = 0.95
 NARROW = 4  # a dim is narrow up to D / 4: wider ones keep most of anything
-# a difference that must have been noticed before it is said that there is none: the larger of
-NOTICEABLE = 0.05
-SHARE_OF_ROOM = 0.25  # of what PCA is better than random dims
+# Not nested: the gain is less than a share of what PCA gains, and a larger share would have shown.
+SMALL, VISIBLE = 0.25, 0.5
+LEAST = 0.05  # where PCA gains little, these are at least so much
 FULL = 0.95  # what random dims keep where there is nothing left for an order to improve
 
 NESTED, NOT_NESTED, REVERSED, UNKNOWN = "nested", "not nested", "reversed", "cannot be told"
@@ -68,11 +68,6 @@ class Difference(NamedTuple):
     def worse(self) -> bool:
         """Whether it is worse, likewise."""
         return self.high < 0 and self.value < -self.margin
-
-    @property
-    def unseen(self) -> float:
-        """The size of a difference that may be there without having been noticed."""
-        return max(self.margin, (self.high - self.low) / 2)
 
 
 @dataclass(frozen=True)
@@ -137,8 +132,8 @@ def judge_order(arms: Mapping[str, Scores], dims: Sequence[int], width: int) -> 
 
     Nested: at some narrow dim, the prefix is better than random dims, the last dims and a rotated
     copy, by the neighbours kept or by relevance. Reversed: the last dims are so, or the prefix is
-    worse than random dims and the last. Not nested: a noticeable difference would have been seen
-    at some narrow dim, and there was none.
+    worse than random dims and the last. Not nested: at some narrow dim, the gain on random dims
+    and the last is small, and a large one would have been seen.
     """
     narrow = narrow_dims(dims, width)
     if not narrow:
@@ -180,10 +175,16 @@ def _judge_equal(arms: Mapping[str, Scores], first: ByCell) -> Verdict:
     if partly:
         reason = f"the prefix is better than random dims at {_list(partly)}, but not than the last "
         return Verdict(UNKNOWN, f"{reason}dims or a rotated copy as well", partly)
-    unseen = {cell: max(each[RANDOM].unseen, each[LAST].unseen) for cell, each in first.items()}
-    seen = [cell for cell, size in unseen.items() if size <= _noticeable(arms, cell)]
-    if not seen:
-        reason = f"a difference of {min(unseen.values()):.2f} could be there and not be seen"
+    seen = [cell for cell, against in first.items() if _gains_nothing(arms, cell, against)]
+    doubted = [cell for cell, against in first.items() if _may_gain(arms, cell, against)]
+    if doubted or {cell.measure for cell in seen} != {cell.measure for cell in first}:
+        open_cells = doubted or [cell for cell in first if cell not in seen]
+        reach = {cell: max(first[cell][RANDOM].high, first[cell][RANDOM].margin) for cell in first}
+        least = min(open_cells, key=lambda cell: reach[cell])
+        reason = (
+            f"a gain of {reach[least]:.2f} on random dims could be there and not be seen, at "
+            f"{least.dim} dims by {NAMES[least.measure]}"
+        )
         return Verdict(UNKNOWN, f"{reason}: more queries, rows or dims would tell")
     random, last, rotated = (first[seen[0]][arm].value for arm in (RANDOM, LAST, ROTATED))
     reason = (
@@ -194,10 +195,25 @@ def _judge_equal(arms: Mapping[str, Scores], first: ByCell) -> Verdict:
     return Verdict(NOT_NESTED, reason, _dims_of(seen))
 
 
-def _noticeable(arms: Mapping[str, Scores], cell: Cell) -> float:
-    """Say how large a difference is large: against what the best directions would give."""
+def _gains_nothing(
+    arms: Mapping[str, Scores], cell: Cell, against: Mapping[str, Difference]
+) -> bool:
+    """Tell whether the prefix gains little on others, where a gain would have been noticed."""
+    small, visible = _sizes(arms, cell)
+    pairs = (against[RANDOM], against[LAST])
+    return all(each.high <= small and each.margin <= visible for each in pairs)
+
+
+def _may_gain(arms: Mapping[str, Scores], cell: Cell, against: Mapping[str, Difference]) -> bool:
+    """Tell whether the prefix gains more than a little, if not beyond the reach of a draw."""
+    small, _ = _sizes(arms, cell)
+    return all(against[other].low > small for other in (RANDOM, LAST))
+
+
+def _sizes(arms: Mapping[str, Scores], cell: Cell) -> tuple[float, float]:
+    """Say which gains are small, and which could not go unseen, by what PCA gains."""
     room = float(arms[PCA][cell].mean() - arms[RANDOM][cell].mean())
-    return max(NOTICEABLE, SHARE_OF_ROOM * room)
+    return max(LEAST, SMALL * room), max(LEAST, VISIBLE * room)
 
 
 def _say_better(cells: Sequence[Cell], first: ByCell) -> str:
@@ -220,12 +236,12 @@ def _say_worse(cells: Sequence[Cell], first: ByCell) -> str:
     )
 
 
-def advise_on_pca(differences: Sequence[Difference]) -> tuple[str, ...]:
-    """Name the dims at which PCA keeps more than the prefix, one line for each measure."""
+def advise_on_pca(differences: Sequence[Difference], width: int) -> tuple[str, ...]:
+    """Name the dims below D at which PCA keeps more than the prefix, one line for each measure."""
     advice = []
     for measure in dict.fromkeys(each.measure for each in differences):
         own = [each for each in differences if (each.measure, each.against) == (measure, PCA)]
-        won = [each for each in own if each.high < 0]
+        won = [each for each in own if each.high < 0 and each.dim < width]
         if won:
             most = min(won, key=lambda each: each.value)
             advice.append(

@@ -10,10 +10,11 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mrlbench.arrays import AnyFloatArray, blocks
+from mrlbench.arrays import AnyFloatArray, IntArray, blocks
 
 BLOCK_BYTES = 64 * 2**20  # of float64
 MARKS = 4
+EXAMPLES = 3
 SAME = 1e-6  # marks of one direction, once rounded to float32, differ by about 1e-7
 
 
@@ -60,11 +61,13 @@ class Leaks:
         queries: Q.
         identical: Those that equal a row.
         same_direction: Those that equal a row after normalisation, the identical ones among them.
+        examples: (query, row) of some of them, the first ones.
     """
 
     queries: int
     identical: int
     same_direction: int
+    examples: tuple[tuple[int, int], ...]
 
 
 def scan_rows(vectors: AnyFloatArray, dtype: DTypeLike) -> Scan:
@@ -102,17 +105,30 @@ def count_copies(scan: Scan) -> Copies:
 
 def count_leaks(database: Scan, queries: Scan) -> Leaks:
     """Count queries that are rows of the database, as they are and after normalisation."""
-    identical = np.isin(queries.hashes, database.hashes)  # (Q,)
-    _, first = np.unique(database.hashes, return_index=True)
-    marks = database.marks[first]
-    marks = marks[np.argsort(marks[:, 0])]
+    different, first = np.unique(database.hashes, return_index=True)
+    place = np.searchsorted(different, queries.hashes).clip(max=len(different) - 1)  # (Q,)
+    identical = different[place] == queries.hashes
+    same = np.where(identical, first[place], _rows_of_direction(database, first, queries))
+    found = np.flatnonzero(same >= 0)
+    examples = tuple((int(query), int(same[query])) for query in found[:EXAMPLES])
+    return Leaks(len(same), int(identical.sum()), len(found), examples)
+
+
+def _rows_of_direction(database: Scan, rows: IntArray, queries: Scan) -> IntArray:
+    """Find one of some rows with the direction of each query, (Q,); -1 where there is none.
+
+    Marks are compared by the first, sorted, and then by all.
+    """
+    rows = rows[np.argsort(database.marks[rows, 0])]
+    marks, found = database.marks[rows], np.full(len(queries.marks), -1, dtype=np.int64)
     starts = np.searchsorted(marks[:, 0], queries.marks[:, 0] - SAME)
     stops = np.searchsorted(marks[:, 0], queries.marks[:, 0] + SAME, side="right")
-    same = [
-        known or bool((np.abs(marks[start:stop] - own) <= SAME).all(axis=1).any())
-        for known, start, stop, own in zip(identical, starts, stops, queries.marks, strict=True)
-    ]
-    return Leaks(len(same), int(identical.sum()), sum(map(bool, same)))
+    for query in np.flatnonzero(starts < stops):
+        near = slice(starts[query], stops[query])
+        same = (np.abs(marks[near] - queries.marks[query]) <= SAME).all(axis=1)
+        if same.any():
+            found[query] = rows[near][same].min()
+    return found
 
 
 def _hash(row: memoryview) -> int:
