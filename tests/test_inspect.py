@@ -467,6 +467,16 @@ def test_everything_is_printed_and_written(mrlbench, nested, tmp_path):
     assert set(pd.read_csv(out / "inspect.csv")["dim"].dropna()) == {8, 32}
 
 
+@pytest.mark.parametrize("dims", ["32", "4", "5,32"])
+def test_any_dims_can_be_shown_and_drawn(mrlbench, nested, tmp_path, dims):
+    out = tmp_path / "out"
+    status, printed, _ = mrlbench("inspect", "--embeddings", nested, "--dims", dims, "--out", out)
+    assert status == 0
+    assert "neighbours kept, mean of 200 queries in the sample" in printed
+    assert ("random-dims" in printed) == (dims != "32")
+    assert (out / "plots" / "inspect.png").is_file()
+
+
 def test_quiet_says_only_what_failed(mrlbench, rotated):
     arguments = ("inspect", "--embeddings", rotated, "--quiet", "--expect", "nested")
     status, out, err = mrlbench(*arguments)

@@ -36,8 +36,8 @@ def draw_inspection(inspection: Inspection, output: Output) -> Path:
     measures = [each for each in QUALITY if any(p.measure == each for p in inspection.points)]
     panels = len(measures) + 1
     figure = Figure(figsize=(PANEL * panels, HEIGHT), layout="constrained")
-    sizes = f"{inspection.sampled_rows:,} of {inspection.rows:,} rows"
-    figure.suptitle(f"{inspection.name}: {inspection.verdict.word} ({sizes})")
+    sizes = f"{inspection.subject.sampled_rows:,} of {inspection.subject.rows:,} rows"
+    figure.suptitle(f"{inspection.subject.name}: {inspection.verdict.word} ({sizes})")
     for place, measure in enumerate(measures, 1):
         axes = add_panel(figure, QUALITY[measure], "dimensions", "", place, panels)
         _draw_quality(axes, inspection, measure)
@@ -72,6 +72,6 @@ def _draw_variance(axes: Axes, inspection: Inspection) -> None:
 
 
 def _finish(axes: Axes, inspection: Inspection) -> None:
-    dim_axis(axes, list(inspection.dims))
+    dim_axis(axes, list(inspection.subject.dims))
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8, frameon=False)

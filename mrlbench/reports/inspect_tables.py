@@ -41,11 +41,11 @@ def _mark(passed: bool) -> str:
 
 
 def _head(inspection: Inspection) -> str:
+    subject = inspection.subject
     return (
-        f"{inspection.name}: {inspection.rows:,} rows and {inspection.queries:,} queries of "
-        f"{inspection.width} coordinates, {inspection.dtype}; looked at closely: "
-        f"{inspection.sampled_rows:,} rows and {inspection.sampled_queries:,} queries, seed "
-        f"{inspection.seed}"
+        f"{subject.name}: {subject.rows:,} rows and {subject.queries:,} queries of {subject.width} "
+        f"coordinates, {subject.dtype}; looked at closely: {subject.sampled_rows:,} rows and "
+        f"{subject.sampled_queries:,} queries, seed {subject.seed}"
     )
 
 
@@ -53,7 +53,7 @@ def _shape_table(inspection: Inspection) -> pd.DataFrame:
     spectrum = inspection.spectrum
     return pd.DataFrame(
         {
-            "dims": [_dim(inspection, dim) for dim in inspection.dims],
+            "dims": [_dim(inspection, dim) for dim in inspection.subject.dims],
             "variance kept": spectrum.prefix,
             "by PCA": spectrum.pca,
             "length kept": [each.share for each in inspection.prefixes],
@@ -63,7 +63,7 @@ def _shape_table(inspection: Inspection) -> pd.DataFrame:
 
 
 def _dim(inspection: Inspection, dim: int) -> str:
-    return f"{dim}*" if inspection.untrained(dim) else str(dim)
+    return f"{dim}*" if inspection.subject.untrained(dim) else str(dim)
 
 
 def _quality(inspection: Inspection) -> Iterator[str]:
@@ -87,8 +87,8 @@ def _quality(inspection: Inspection) -> Iterator[str]:
 
 def _facts(inspection: Inspection) -> Iterator[str]:
     lengths, spectrum, odd = inspection.lengths, inspection.spectrum, inspection.coordinates
-    if any(inspection.untrained(dim) for dim in inspection.dims):
-        trained = ", ".join(map(str, inspection.trained))
+    if any(inspection.subject.untrained(dim) for dim in inspection.subject.dims):
+        trained = ", ".join(map(str, inspection.subject.trained))
         yield f"* not trained: meta.json says {trained}"
     yield (
         f"lengths {lengths.smallest:.4g} to {lengths.largest:.4g}, median {lengths.median:.4g}; "
@@ -96,7 +96,7 @@ def _facts(inspection: Inspection) -> Iterator[str]:
     )
     yield (
         f"effective rank {spectrum.effective_rank:.1f}, participation ratio "
-        f"{spectrum.participation_ratio:.1f}, of {inspection.width}"
+        f"{spectrum.participation_ratio:.1f}, of {inspection.subject.width}"
     )
     yield (
         f"length of the mean unit vector {odd.mean_norm:.3f}, mean cosine of two rows "

@@ -40,6 +40,7 @@ class Coordinates:
     """Coordinates out of the ordinary, and how far the vectors all point the same way.
 
     Attributes:
+        width: D.
         zero: Coordinates that are 0 in every row of the database.
         constant: Coordinates that are one other value in every row.
         dead: Other coordinates whose standard deviation is below a thousandth of the usual one.
@@ -50,6 +51,7 @@ class Coordinates:
         mean_cosine: Of two different rows.
     """
 
+    width: int
     zero: int
     constant: int
     dead: int
@@ -97,6 +99,7 @@ def measure_coordinates(database: FloatArray, scan: Scan) -> Coordinates:
     unit = prefix(database, database.shape[1])
     count, length = len(unit), float(np.linalg.norm(unit.mean(axis=0, dtype=np.float64)))
     return Coordinates(
+        width=len(still),
         zero=int(zero.sum()),
         constant=int((still & ~zero).sum()),
         dead=int(dead.sum()),

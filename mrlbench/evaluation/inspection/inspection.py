@@ -19,6 +19,7 @@ from mrlbench.evaluation.inspection.arms import (
 )
 from mrlbench.evaluation.inspection.checks import (
     Check,
+    check_expectation,
     note_training,
     run_checks,
     take_notes,
@@ -43,15 +44,15 @@ from mrlbench.evaluation.inspection.order import (
     compare_arms,
     judge_order,
 )
-from mrlbench.evaluation.inspection.sample import draw_sample
+from mrlbench.evaluation.inspection.sample import Sample, draw_sample
 from mrlbench.evaluation.inspection.scan import Copies, Leaks, count_copies, count_leaks, scan_rows
 from mrlbench.measurements import Row
 from mrlbench.search.nested import check_k
 
 
 @dataclass(frozen=True)
-class Inspection:
-    """What an inspection found.
+class Subject:
+    """What is inspected, and how closely.
 
     Attributes:
         name: The folder's.
@@ -65,6 +66,31 @@ class Inspection:
         seed: Drew the sample, the random dims and the rotations.
         dims: Measured.
         trained: The dims that `meta.json` says were trained; empty where it does not say.
+    """
+
+    name: str
+    rows: int
+    queries: int
+    width: int
+    dtype: str
+    query_set: str
+    sampled_rows: int
+    sampled_queries: int
+    seed: int
+    dims: tuple[int, ...]
+    trained: tuple[int, ...]
+
+    def untrained(self, dim: int) -> bool:
+        """Tell whether a dim is not among those that were trained, where these are known."""
+        return bool(self.trained) and dim not in self.trained
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an inspection found.
+
+    Attributes:
+        subject: Of what.
         lengths: Of all rows.
         prefixes: Lengths of the prefixes at each dim.
         spectrum: How variance is spread.
@@ -79,17 +105,7 @@ class Inspection:
         checks: What must be so.
     """
 
-    name: str
-    rows: int
-    queries: int
-    width: int
-    dtype: str
-    query_set: str
-    sampled_rows: int
-    sampled_queries: int
-    seed: int
-    dims: tuple[int, ...]
-    trained: tuple[int, ...]
+    subject: Subject
     lengths: Lengths
     prefixes: tuple[PrefixLength, ...]
     spectrum: Spectrum
@@ -107,10 +123,6 @@ class Inspection:
     def failed(self) -> list[Check]:
         """The checks that did not pass."""
         return [check for check in self.checks if not check.passed]
-
-    def untrained(self, dim: int) -> bool:
-        """Tell whether a dim is not among those that were trained, where these are known."""
-        return bool(self.trained) and dim not in self.trained
 
 
 def choose_dims(embeddings: Embeddings, wanted: Sequence[int]) -> tuple[int, ...]:
@@ -143,27 +155,18 @@ def inspect_embeddings(
     check_k(K, len(embeddings.database))
     trained = trained_dims(embeddings)
     common = np.result_type(embeddings.database, embeddings.queries)
-    scans = [scan_rows(each, common) for each in (embeddings.database, embeddings.queries)]
+    rows, asked = (scan_rows(each, common) for each in (embeddings.database, embeddings.queries))
     sample = draw_sample(embeddings, most_rows, seed)
     found = search_prefixes(sample, dims)
     arms = measure_arms(sample, found, dims, seed)
     differences = compare_arms(arms, dims, sample.width)
     verdict = judge_order(arms, dims, sample.width)
-    coordinates = measure_coordinates(sample.database, scans[0])
-    lengths, prefixes = measure_lengths(*scans), measure_prefixes(sample, found, dims, K)
-    copies, leaks = count_copies(scans[0]), count_leaks(*scans)
+    coordinates = measure_coordinates(sample.database, rows)
+    lengths, prefixes = measure_lengths(rows, asked), measure_prefixes(sample, found, dims, K)
+    copies, leaks = count_copies(rows), count_leaks(rows, asked)
+    stored = embeddings.database.dtype
     return Inspection(
-        name=embeddings.folder.resolve().name,
-        rows=len(embeddings.database),
-        queries=len(embeddings.queries),
-        width=sample.width,
-        dtype=str(embeddings.database.dtype),
-        query_set=str(embeddings.meta.get("query_set", "queries")),
-        sampled_rows=len(sample.database),
-        sampled_queries=len(sample.queries),
-        seed=seed,
-        dims=tuple(dims),
-        trained=trained,
+        subject=_subject(embeddings, sample, tuple(dims), trained, seed),
         lengths=lengths,
         prefixes=prefixes,
         spectrum=measure_spectrum(sample.database, dims),
@@ -174,11 +177,32 @@ def inspect_embeddings(
         differences=differences,
         verdict=verdict,
         advice=advise_on_pca(differences, sample.width),
-        notes=(
-            *take_notes(scans[0], embeddings.database.dtype, coordinates, lengths, prefixes),
-            *note_training(trained, sample.width, verdict),
-        ),
-        checks=run_checks(*(copies, leaks, coordinates, sample.width, lengths, verdict, expected)),
+        notes=take_notes(rows, stored, coordinates, lengths, prefixes)
+        + note_training(trained, sample.width, verdict),
+        checks=run_checks(copies, leaks, coordinates, lengths, verdict)
+        + check_expectation(verdict, expected),
+    )
+
+
+def _subject(
+    embeddings: Embeddings,
+    sample: Sample,
+    dims: tuple[int, ...],
+    trained: tuple[int, ...],
+    seed: int,
+) -> Subject:
+    return Subject(
+        name=embeddings.folder.resolve().name,
+        rows=len(embeddings.database),
+        queries=len(embeddings.queries),
+        width=embeddings.width,
+        dtype=str(embeddings.database.dtype),
+        query_set=str(embeddings.meta.get("query_set", "queries")),
+        sampled_rows=len(sample.database),
+        sampled_queries=len(sample.queries),
+        seed=seed,
+        dims=dims,
+        trained=trained,
     )
 
 
@@ -188,46 +212,55 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
     for table in ("points", "differences"):  # named tuples: asdict keeps them as lists
         content[table] = [each._asdict() for each in getattr(inspection, table)]
     content["lengths"]["unit"] = inspection.lengths.unit
-    return content | {"passed": not inspection.failed}
+    subject: dict[str, Any] = content.pop("subject")
+    return subject | content | {"passed": not inspection.failed}
 
 
 def as_rows(inspection: Inspection, run: str) -> list[Row]:
     """Write the numbers as measurements; `n_database` is the rows that were searched."""
+    subject = inspection.subject
     template = Row(
         run,
-        inspection.name,
-        queries=inspection.query_set,
-        n_database=inspection.sampled_rows,
+        subject.name,
+        queries=subject.query_set,
+        n_database=subject.sampled_rows,
         task="inspect",
-        method=inspection.name,
-        dtype=inspection.dtype,
+        method=subject.name,
+        dtype=subject.dtype,
     )
-    return [replace(template, **cells) for cells in _cells(inspection)]
+    kept = replace(template, k=K, n=subject.sampled_queries)
+    return [
+        *_point_rows(kept, inspection.points),
+        *_difference_rows(kept, inspection.differences),
+        *_length_rows(template, kept, inspection.prefixes),
+        *_spectrum_rows(template, inspection.spectrum, subject.width),
+    ]
 
 
-def _cells(inspection: Inspection) -> Iterator[dict[str, Any]]:
-    for point in inspection.points:
-        yield {
-            **{"reducer": point.arm, "dim": point.dim, "k": K, "metric": point.measure},
-            **{"value": point.value, "ci_low": point.low, "ci_high": point.high},
-            "n": point.queries,
-        }
-    for each in inspection.differences:
-        yield {
-            **{"reducer": PREFIX, "variant": f"minus={each.against}", "dim": each.dim, "k": K},
-            **{"metric": each.measure, "value": each.value},
-            **{"ci_low": each.low, "ci_high": each.high},
-        }
-    for prefix in inspection.prefixes:
-        cells = {"reducer": PREFIX, "dim": prefix.dim}
-        yield cells | {"metric": "length_kept", "value": prefix.share, "n": inspection.sampled_rows}
-        yield cells | {
-            **{"metric": f"raw_changed@{K}", "k": K, "value": prefix.changed},
-            **{"ci_low": prefix.low, "ci_high": prefix.high, "n": inspection.sampled_queries},
-        }
-    spectrum, width = inspection.spectrum, inspection.width
+def _point_rows(template: Row, points: Sequence[Point]) -> Iterator[Row]:
+    for each in points:
+        row = replace(template, reducer=each.arm, dim=each.dim, metric=each.measure)
+        yield replace(row, value=each.value, ci_low=each.low, ci_high=each.high, n=each.queries)
+
+
+def _difference_rows(template: Row, differences: Sequence[Difference]) -> Iterator[Row]:
+    for each in differences:
+        less = f"minus={each.against}"
+        row = replace(template, reducer=each.arm, variant=less, dim=each.dim, metric=each.measure)
+        yield replace(row, value=each.value, ci_low=each.low, ci_high=each.high, n=each.queries)
+
+
+def _length_rows(template: Row, kept: Row, prefixes: Sequence[PrefixLength]) -> Iterator[Row]:
+    for each in prefixes:
+        row = replace(template, reducer=PREFIX, dim=each.dim, n=template.n_database)
+        yield replace(row, metric="length_kept", value=each.share)
+        row = replace(kept, reducer=PREFIX, dim=each.dim, metric=f"raw_changed@{K}")
+        yield replace(row, value=each.changed, ci_low=each.low, ci_high=each.high)
+
+
+def _spectrum_rows(template: Row, spectrum: Spectrum, width: int) -> Iterator[Row]:
     for arm, shares in ((PREFIX, spectrum.prefix), (PCA, spectrum.pca)):
         for dim, value in zip(spectrum.dims, shares, strict=True):
-            yield {"reducer": arm, "dim": dim, "metric": "variance_kept", "value": value}
+            yield replace(template, reducer=arm, dim=dim, metric="variance_kept", value=value)
     for metric in ("effective_rank", "participation_ratio"):
-        yield {"dim": width, "metric": metric, "value": getattr(spectrum, metric)}
+        yield replace(template, dim=width, metric=metric, value=getattr(spectrum, metric))

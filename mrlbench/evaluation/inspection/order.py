@@ -48,6 +48,7 @@ class Difference(NamedTuple):
         low: Of its 95% interval.
         high: Likewise.
         margin: How far from the mean of the draws one more draw may be; 0 for an arm without draws.
+        queries: Behind the difference.
     """
 
     measure: str
@@ -58,6 +59,7 @@ class Difference(NamedTuple):
     low: float
     high: float
     margin: float
+    queries: int
 
     @property
     def better(self) -> bool:
@@ -97,26 +99,26 @@ def compare_arms(
     """Subtract every other arm from one at each dim that both have."""
     tests = len(narrow_dims(dims, width)) * len(measures(arms[one]))
     return tuple(
-        Difference(measure, one, other, dim, *interval, margin)
+        Difference(measure, one, other, dim, *interval, margin, queries)
         for other, scores in arms.items()
         if other != one
         for measure in measures(scores)
-        for dim, interval, margin in _differences(arms[one], scores, measure, tests)
+        for dim, interval, margin, queries in _differences(arms[one], scores, measure, tests)
     )
 
 
 def _differences(
     one: Scores, other: Scores, measure: str, tests: int
-) -> Iterator[tuple[int, Interval, float]]:
-    """Give dim, interval and margin, at each dim that both have."""
+) -> Iterator[tuple[int, Interval, float, int]]:
+    """Give dim, interval, margin and queries, at each dim that both have."""
     cells = [cell for cell in other if cell.measure == measure and cell in one]
     stacked = np.stack([one[cell] - other[cell] for cell in cells], axis=2)  # (S, Q, M)
     means = stacked.mean(axis=1, dtype=np.float64)  # (S, M)
     margins = np.zeros(len(cells))
     if len(means) > 1:
         margins = means.std(axis=0, ddof=1) * _reach(len(means), tests)
-    dims = (cell.dim for cell in cells)
-    return zip(dims, paired_intervals(stacked), map(float, margins), strict=True)
+    for cell, interval, margin in zip(cells, paired_intervals(stacked), margins, strict=True):
+        yield cell.dim, interval, float(margin), stacked.shape[1]
 
 
 def _reach(draws: int, tests: int) -> float:
