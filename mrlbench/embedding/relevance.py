@@ -22,6 +22,10 @@ class Relevance(Protocol):
         """Look at ranked database rows, (Q, K), for all queries in order."""
         ...
 
+    def of(self, rows: IntArray, queries: IntArray) -> "Relevance":
+        """Keep some database rows and some queries, each numbered anew in the given order."""
+        ...
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -42,6 +46,10 @@ class Labels:
 
         map_blocks(fill, len(ids), QUERIES_AT_ONCE)
         return Judged(gains, self._relevant, ideal)
+
+    def of(self, rows: IntArray, queries: IntArray) -> "Labels":
+        """Keep the labels of some rows and queries."""
+        return Labels(self.database[rows], self.queries[queries])
 
     @cached_property
     def _relevant(self) -> IntArray:
@@ -137,6 +145,12 @@ def _finite(number: str) -> float:
     if not math.isfinite(value):
         raise ValueError(number)
     return value
+
+    def of(self, rows: IntArray, queries: IntArray) -> "Qrels":
+        """Keep the judgements of some rows and queries."""
+        place = {int(row): new for new, row in enumerate(rows)}
+        kept = (self.gains[query].items() for query in queries)
+        return Qrels([{place[row]: gain for row, gain in each if row in place} for each in kept])
 
 
 def _ids(path: Path, count: int) -> dict[str, int]:

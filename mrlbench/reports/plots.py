@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mrlbench.files import replacing
 from mrlbench.reports import analysis_plots, baseline_plots, cascade_plots
 from mrlbench.reports.paper_curves import paper_costs, paper_curves
 from mrlbench.reports.series import read as _read
@@ -19,6 +18,7 @@ from mrlbench.reports.style import (
     log_axis,
     looks,
     new_figure,
+    save_figure,
     use_plain_style,
 )
 from mrlbench.runs import Output
@@ -37,14 +37,8 @@ def draw_all(output: Output) -> list[Path]:
     drawn = []
     for name, draw in FIGURES.items():
         figure = draw(output)
-        if figure is None:
-            continue
-        for suffix in ("svg", "png"):
-            path = output.plots / f"{name}.{suffix}"
-            with replacing(path) as beside:
-                metadata = {"Date": None} if suffix == "svg" else None
-                figure.savefig(beside, format=suffix, dpi=160, metadata=metadata)
-        drawn.append(path)
+        if figure is not None:
+            drawn.append(save_figure(figure, output.plots, name))
     return drawn
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -11,6 +12,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from mrlbench.files import replacing
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe–Ito
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH, HEIGHT = 6.4, 4.4  # inches
@@ -19,11 +22,16 @@ WIDTH, HEIGHT = 6.4, 4.4  # inches
 def new_figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     """Start a figure with one set of axes."""
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-    axes = figure.add_subplot()
+    return figure, add_panel(figure, title, x, y)
+
+
+def add_panel(figure: Figure, title: str, x: str, y: str, place: int = 1, of: int = 1) -> Axes:
+    """Add axes to a figure, the `place`-th from the left of some that stand side by side."""
+    axes = figure.add_subplot(1, of, place)
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    return axes
 
 
 def dim_axis(axes: Axes, dims: list[int]) -> None:
@@ -67,3 +75,17 @@ def line(
 def use_plain_style() -> None:
     """Set fonts once; text in SVG stays text."""
     mpl.rcParams.update({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "mrlbench"})
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> Path:
+    """Write a figure as SVG and PNG, the same bytes for the same figure.
+
+    Returns:
+        The PNG file.
+    """
+    for suffix in ("svg", "png"):
+        path = folder / f"{name}.{suffix}"
+        with replacing(path) as beside:
+            metadata = {"Date": None} if suffix == "svg" else None
+            figure.savefig(beside, format=suffix, dpi=160, metadata=metadata)
+    return path

@@ -1,0 +1,1 @@
+"""Is an embeddings folder really nested, and is anything wrong with it?"""
