@@ -187,3 +187,14 @@ def test_the_command_line_gives_trec_evals_means(mrlbench, tmp_path):
             (value,) = table[(table["metric"] == name) & (table["dim"] == dim)]["value"]
             # the CSV has eight digits
             assert value == pytest.approx(theirs[measure].mean(), rel=1e-7), name
+
+
+def test_judgements_of_some_rows_and_queries_are_numbered_anew():
+    judgements = {(0, 3): 2.0, (0, 1): 1.0, (2, 0): 3.0, (2, 3): 0.5, (3, 2): 4.0}
+    keys = sorted(query * 5 + row for query, row in judgements)
+    gains = np.array([judgements[divmod(key, 5)] for key in keys], dtype=np.float32)
+    whole = Qrels(np.array(keys), gains, 5, 4)
+    part = whole.of(np.array([3, 0, 4]), np.array([2, 1, 0]))  # rows 1 and 2, query 3 are left out
+    judged = part.judge(np.tile(np.arange(3), (3, 1)))
+    np.testing.assert_array_equal(judged.gains, [[0.5, 3, 0], [0, 0, 0], [2, 0, 0]])
+    np.testing.assert_array_equal(judged.relevant, [2, 0, 1])

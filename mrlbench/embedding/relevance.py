@@ -108,6 +108,21 @@ class Qrels:
         values = np.array([gains[key] for key in keys.tolist()], dtype=np.float32)
         return cls(keys, values, n_database, n_queries)
 
+    def of(self, rows: IntArray, queries: IntArray) -> "Qrels":
+        """Keep the judgements of some rows and queries."""
+        query, row = np.divmod(self.keys, self.n_database)  # (J,) each
+        new_row = np.full(self.n_database, -1)
+        new_row[rows] = np.arange(len(rows))
+        starts, ends = (np.searchsorted(query, queries, side) for side in ("left", "right"))
+        old = np.concatenate([np.arange(*each) for each in zip(starts, ends, strict=True)])
+        old = old.astype(np.int64)  # (J',) judgements of these queries, in their new order
+        new_query = np.repeat(np.arange(len(queries)), ends - starts)
+        keys = new_query * len(rows) + new_row[row[old]]
+        kept = new_row[row[old]] >= 0
+        order = np.argsort(keys[kept])
+        gains = self.gains[old][kept][order]
+        return Qrels(keys[kept][order], gains, len(rows), len(queries))
+
     def judge(self, ids: IntArray) -> Judged:
         """Look up the gain of each row."""
         gains = np.zeros(ids.shape, dtype=np.float32)
@@ -145,12 +160,6 @@ def _finite(number: str) -> float:
     if not math.isfinite(value):
         raise ValueError(number)
     return value
-
-    def of(self, rows: IntArray, queries: IntArray) -> "Qrels":
-        """Keep the judgements of some rows and queries."""
-        place = {int(row): new for new, row in enumerate(rows)}
-        kept = (self.gains[query].items() for query in queries)
-        return Qrels([{place[row]: gain for row, gain in each if row in place} for each in kept])
 
 
 def _ids(path: Path, count: int) -> dict[str, int]:

@@ -53,8 +53,8 @@ def _judged(
 ) -> IntArray:
     if not isinstance(relevance, Qrels):
         return np.empty(0, dtype=np.int64)
-    found = np.unique([row for query in queries for row in relevance.gains[query]])
-    return random.permutation(found.astype(np.int64))[:most]
+    query, row = np.divmod(relevance.keys, relevance.n_database)
+    return random.permutation(np.unique(row[np.isin(query, queries)]))[:most]
 
 
 def _draw(
