@@ -11,6 +11,11 @@ faiss: Any = library
 ROWS_PER_CELL = 39  # with fewer, FAISS calls the clustering badly trained
 
 
+def cells_of(rows: int) -> int:
+    """Say how many cells so many rows are put into unless told otherwise."""
+    return max(1, min(int(4 * rows**0.5), rows // ROWS_PER_CELL))
+
+
 class ivf(FaissIndex):
     """Scan the cells nearest to the query (FAISS IndexIVFFlat); effort is nprobe.
 
@@ -25,7 +30,7 @@ class ivf(FaissIndex):
     def build(self, database: FloatArray) -> None:
         """Cluster the rows of `database`, (N, d), and put each into its cell."""
         rows, dim = database.shape
-        cells = self._cells or max(1, min(int(4 * rows**0.5), rows // ROWS_PER_CELL))
+        cells = self._cells or cells_of(rows)
         quantizer = faiss.IndexFlatIP(dim)
         self._index = faiss.IndexIVFFlat(quantizer, dim, cells, faiss.METRIC_INNER_PRODUCT)
         self._index.cp.seed, self._index.cp.spherical = self._seed, True
