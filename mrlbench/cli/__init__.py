@@ -6,7 +6,18 @@ import sys
 import typer
 
 from mrlbench import progress
-from mrlbench.cli import analyze, claims, compare, cost, evaluate, importing, listing, make, show
+from mrlbench.cli import (
+    analyze,
+    claims,
+    compare,
+    cost,
+    evaluate,
+    importing,
+    listing,
+    make,
+    show,
+    verify,
+)
 from mrlbench.errors import UserError
 
 app = typer.Typer(
@@ -16,7 +27,7 @@ app = typer.Typer(
     help="How much of an embedding do you really need? Train Matryoshka representations, measure "
     "every nested width, and search with what is enough.",
 )
-for module in (make, evaluate, analyze, show, claims, importing, compare, cost, listing):
+for module in (make, evaluate, analyze, show, claims, importing, compare, cost, verify, listing):
     for name, command in module.COMMANDS.items():
         app.command(name)(command)
 
