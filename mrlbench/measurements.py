@@ -98,6 +98,22 @@ def read(path: Path) -> pd.DataFrame:
     return table
 
 
+def to_rows(table: pd.DataFrame) -> list[Row]:
+    """Turn the lines of a table back into rows; empty cells are None."""
+    plain = table[COLUMNS].astype(object).where(table[COLUMNS].notna(), None)
+    return [Row(*cells) for cells in plain.itertuples(index=False)]
+
+
+def files(folder: Path) -> list[Path]:
+    """List the CSV files of measurements in a folder; others, such as claims, are not."""
+    return [path for path in sorted(folder.glob("*.csv")) if _is_measurements(path)]
+
+
+def _is_measurements(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().strip() == ",".join(COLUMNS)
+
+
 def merge(
     path: Path, rows: Iterable[Row], instead_of: Mapping[str, object] | None = None
 ) -> pd.DataFrame:

@@ -6,7 +6,19 @@ import sys
 import typer
 
 from mrlbench import progress
-from mrlbench.cli import analyze, claims, evaluate, importing, inspecting, listing, make, show
+from mrlbench.cli import (
+    analyze,
+    claims,
+    compare,
+    cost,
+    evaluate,
+    importing,
+    inspecting,
+    listing,
+    make,
+    show,
+    verify,
+)
 from mrlbench.errors import UserError
 
 app = typer.Typer(
@@ -16,7 +28,19 @@ app = typer.Typer(
     help="How much of an embedding do you really need? Train Matryoshka representations, measure "
     "every nested width, and search with what is enough.",
 )
-for module in (make, evaluate, analyze, inspecting, show, claims, importing, listing):
+for module in (
+    make,
+    evaluate,
+    analyze,
+    inspecting,
+    show,
+    claims,
+    importing,
+    compare,
+    cost,
+    verify,
+    listing,
+):
     for name, command in module.COMMANDS.items():
         app.command(name)(command)
 

@@ -14,7 +14,7 @@ from mrlbench import measurements
 from mrlbench.arrays import FloatArray
 from mrlbench.evaluation.scores import raw_key
 from mrlbench.intervals import FEWEST_SEEDS, Interval, paired_intervals
-from mrlbench.measurements import COLUMNS, Row
+from mrlbench.measurements import Row
 from mrlbench.paper.cells import Cells, Comparison, Point
 from mrlbench.runs import Output
 
@@ -37,8 +37,7 @@ class Evidence:
     @cached_property
     def table(self) -> pd.DataFrame:
         """All measurements; of several query sets, the main one's and the special tasks' own."""
-        files = sorted(self.output.folder.glob("*.csv"))
-        parts = [measurements.read(path) for path in files if _is_measurements(path)]
+        parts = [measurements.read(path) for path in measurements.files(self.output.folder)]
         parts = [part for part in parts if len(part)]
         table = pd.concat(parts, ignore_index=True) if parts else measurements.to_frame([])
         anywhere = table["task"].isin(OTHER_QUERIES) | table["queries"].isna()
@@ -163,8 +162,3 @@ def _read(path: Path, keys: Sequence[str]) -> FloatArray | None:
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return None
     return scores
-
-
-def _is_measurements(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().strip() == ",".join(COLUMNS)

@@ -34,6 +34,16 @@ class Schedule:
         return (rows * self.shortlist_dim + sum(k * dim for k, dim in steps)) / 1e6
 
     @property
+    def break_even(self) -> float:
+        """Rows above which this costs less than a scan at the last dim D: Σ Kᵢ·Dᵢ/(D - Ds).
+
+        It is N·Ds + Σ Kᵢ·Dᵢ = N·D solved for N; infinite where nothing is narrower than D.
+        """
+        extra = sum(k * dim for k, dim in zip(self.lengths, self.rerank_dims, strict=True))
+        saved = max(self.rerank_dims, default=self.shortlist_dim) - self.shortlist_dim
+        return extra / saved if saved > 0 else float("inf")
+
+    @property
     def labels(self) -> tuple[str, str]:
         """What the CSV has under rerank_dims and shortlist."""
         ladder = ">".join(str(dim) for dim in self.rerank_dims)
