@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from mrlbench.paper.published import IMAGENET, curve, schedules_by_cost
 
 SHARED = 0.5  # of a run's dims must be among the published ones
+FAR = 0.5  # of the highest published value: a run that stays below gets an axis of its own
 GREY = "#808080"
 LINES = {"mrl": "--", "fixed": ":"}
 
@@ -19,13 +20,38 @@ LINES = {"mrl": "--", "fixed": ":"}
 def paper_curves(axes: Axes, task: str, metric: str, dims: Sequence[int]) -> None:
     """Draw the published MRL and fixed curves over dims, at the dims that a run has too.
 
-    Nothing is drawn if they share less than half of the run's dims, as for ViT's 12, 24, ….
+    Nothing is drawn if they share less than half of the run's dims, as for ViT's 12, 24, …. Where
+    the run's own values, which are drawn before, are far below the published ones, as on other data
+    they may be, the published ones have an axis of their own at the right.
     """
-    for method, style in LINES.items():
+    tables = {}
+    for method in LINES:
         table = curve(task, method, metric)
         table = table[table["dim"].isin(list(dims))]
         if len(table) and len(table) >= SHARED * len(set(dims)):
-            _line(axes, table["dim"], table["fraction"], method, style)
+            tables[method] = table
+    if not tables:
+        return
+    highest = max(float(table["fraction"].max()) for table in tables.values())
+    target = _own_axis(axes) if axes.dataLim.ymax < FAR * highest else axes
+    for method, table in tables.items():
+        _line(target, table["dim"], table["fraction"], method, LINES[method])
+        if target is not axes:  # the legend is that of the run's axis
+            label = f"paper: {method} (ImageNet-1K, right axis)"
+            axes.plot([], [], linestyle=LINES[method], color=GREY, linewidth=1.3, label=label)
+
+
+def _own_axis(axes: Axes) -> Axes:
+    """Add a grey axis at the right, behind what the run drew."""
+    other = axes.twinx()
+    other.set_ylabel("paper, ImageNet-1K", color=GREY)
+    other.tick_params(axis="y", colors=GREY)
+    other.spines["right"].set(visible=True, color=GREY)
+    other.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0)
+    other.set_zorder(axes.get_zorder() - 1)
+    axes.patch.set_visible(False)
+    return other
 
 
 def paper_costs(axes: Axes, datasets: Sequence[str]) -> None:
