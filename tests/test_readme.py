@@ -14,7 +14,7 @@ from mrlbench.runs import Output
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PUBLISHED = ROOT / "results" / "fashion-mnist-full"
+PUBLISHED = ROOT / "results" / "tiny-imagenet"
 
 
 def commands():
@@ -25,7 +25,7 @@ def commands():
 
 
 def test_the_table_is_that_of_the_published_run():
-    start, stop = "<!-- table from results/fashion-mnist-full -->", "<!-- end of table -->"
+    start, stop = "<!-- table from results/tiny-imagenet -->", "<!-- end of table -->"
     written = README.partition(start)[2].partition(stop)[0].strip()
     assert written == markdown_table(Output(PUBLISHED))
 
@@ -45,7 +45,7 @@ def test_every_room_of_the_tree_is_there_and_named():
 
 
 def test_the_count_of_verdicts_is_that_of_the_published_run():
-    verdicts = pd.read_csv(ROOT / "results/fashion-mnist-full/claims.csv").groupby("claim")
+    verdicts = pd.read_csv(PUBLISHED / "claims.csv").groupby("claim")
     found = verdicts["verdict"].first().value_counts()
     words = ("holds", "does not hold", "cannot be told", "not run")
     counts = [str(len(verdicts)), *(str(found[word]) for word in words)]
@@ -58,7 +58,12 @@ def test_the_count_of_verdicts_is_that_of_the_published_run():
 
 @pytest.mark.slow
 def test_every_command_works_as_typed(tmp_path):
-    elsewhere = ("make ", "fashion-mnist", "~/photos")  # CI's own, hours of work, the user's photos
+    elsewhere = (
+        "make ",
+        "fashion-mnist",
+        "tiny-imagenet",
+        "~/photos",
+    )  # CI's own, hours of work, the user's photos
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     typed = [line for line in commands() if line and not any(each in line for each in elsewhere)]
     assert len(typed) > 10
