@@ -27,6 +27,7 @@ bench: install
 # Comparisons with other libraries, in the same run; results/peers says on which machine. Under 20 minutes
 peers: install
 	$(BIN)/python experiments/peers/metrics.py
+	$(BIN)/python experiments/peers/cascade.py
 	$(BIN)/python experiments/peers/text.py
 	$(BIN)/python experiments/peers/rerank.py
 	$(BIN)/python experiments/peers/nested_search.py --sizes 10000,30000,65536

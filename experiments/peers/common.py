@@ -3,11 +3,13 @@
 import csv
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import typer
@@ -20,6 +22,7 @@ from mrlbench.intervals import median_interval
 Call = Callable[[], object]
 REPEATS = 5
 GENERATED_AT_ONCE = 16_384
+SECONDS_BETWEEN = 0.02
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,41 @@ def tell(row: Ratio) -> Ratio:
         f"({row.ci_low:.3f} to {row.ci_high:.3f}) {row.note}"
     )
     return row
+
+
+def write_record(name: str, content: dict[str, Any], threads: int, out: Path) -> None:
+    """Print and write `<name>.json`: what is no comparison, with the machine."""
+    out.mkdir(parents=True, exist_ok=True)
+    typer.echo(json.dumps(content))
+    content = content | {"threads": threads, "machine": describe_machine()}
+    with replacing(out / f"{name}.json") as path:
+        path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+class Peak:
+    """Watches memory in a thread; pages of mapped files are not counted."""
+
+    def __init__(self) -> None:
+        self._highest, self._stopped = 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def stop(self) -> int:
+        """End, and give the highest number of bytes seen."""
+        self._stopped.set()
+        self._thread.join()
+        return self._highest
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(SECONDS_BETWEEN):
+            self._highest = max(self._highest, anonymous_bytes())
+
+
+def anonymous_bytes() -> int:
+    """Read the bytes of memory that are no file's (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (each for each in lines if each.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
 
 
 def synthetic(rows: int, dim: int, seed: int) -> FloatArray:

@@ -3,24 +3,20 @@
 python experiments/peers/memory.py                     # 10 million x 256, 5 GB of disk, minutes
 """
 
-import json
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
+from common import Peak, anonymous_bytes, write_record
 
-from mrlbench.costs.machine import describe_machine
-from mrlbench.files import replacing
 from mrlbench.search import nested_search
 from mrlbench.threads import use_threads
 
 DIMS = [16, 64, 256]
 ROWS_AT_ONCE = 100_000
-SECONDS_BETWEEN = 0.02
 
 
 def main(
@@ -45,8 +41,8 @@ def main(
         database.flush()
         del database, part
         nested_search(asked[:64], asked[:2], DIMS, 1)  # compiles
-        before = _anonymous()
-        peak = _Peak()
+        before = anonymous_bytes()
+        peak = Peak()
         started = time.perf_counter()
         found = nested_search(
             np.load(path, mmap_mode="r"), asked, DIMS, k, memory_limit=int(memory_limit_gb * 2**30)
@@ -64,39 +60,8 @@ def main(
         "anonymous_gib_before": round(before / 2**30, 3),
         "anonymous_gib_peak": round(highest / 2**30, 3),
         "best_score": round(float(found[DIMS[-1]].scores[:, 0].max()), 4),
-        "threads": used,
-        "machine": describe_machine(),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    with replacing(out / "memory.json") as path:
-        path.write_text(json.dumps(content, indent=2) + "\n")
-    typer.echo(json.dumps({key: content[key] for key in content if key != "machine"}))
-
-
-class _Peak:
-    """Watches memory in a thread; pages of mapped files are not counted."""
-
-    def __init__(self) -> None:
-        self._highest, self._stopped = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def stop(self) -> int:
-        """End, and give the highest number of bytes seen."""
-        self._stopped.set()
-        self._thread.join()
-        return self._highest
-
-    def _watch(self) -> None:
-        while not self._stopped.wait(SECONDS_BETWEEN):
-            self._highest = max(self._highest, _anonymous())
-
-
-def _anonymous() -> int:
-    """Read the bytes of memory that are no file's (Linux)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (each for each in lines if each.startswith("RssAnon"))
-    return int(line.split()[1]) * 1024
+    write_record("memory", content, used, out)
 
 
 if __name__ == "__main__":
