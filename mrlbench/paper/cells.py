@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 
@@ -35,13 +36,14 @@ class Cells:
             table: The paper's or a run's.
             open_cells: Names of cells that may hold anything.
         """
-        chosen = pd.Series(True, index=table.index)
+        chosen = np.ones(len(table), dtype=np.bool_)
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name in open_cells or (value is None and field.name in DECIDED):
                 continue
             column = table[field.name]
-            chosen &= column.isna() if value is None else (column == value).fillna(False)
+            same = column.isna() if value is None else (column == value).fillna(False)
+            chosen &= same.to_numpy(np.bool_)
         return table[chosen]
 
     def dims(self, table: pd.DataFrame) -> list[int]:

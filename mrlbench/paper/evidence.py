@@ -33,6 +33,7 @@ class Evidence:
 
     def __init__(self, output: Output) -> None:
         self.output = output
+        self._found: dict[Cells, pd.DataFrame] = {}
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -43,6 +44,12 @@ class Evidence:
         anywhere = table["task"].isin(OTHER_QUERIES) | table["queries"].isna()
         counts = table.loc[~anywhere, "queries"].value_counts()
         return table[anywhere | (table["queries"] == (counts.index[0] if len(counts) else ""))]
+
+    def rows(self, cells: Cells) -> pd.DataFrame:
+        """Find the rows that have these cells, one for each seed."""
+        if cells not in self._found:  # claims ask for the same numbers again and again
+            self._found[cells] = cells.of(self.table)
+        return self._found[cells]
 
     def points(self, comparisons: Sequence[Comparison]) -> list[Point]:
         """Measure comparisons; their intervals hold together at 95%, however many they are.
@@ -82,7 +89,7 @@ class Evidence:
 
     def _seeds(self, comparison: Comparison) -> list[int]:
         """List the seeds that every side has."""
-        each = [set(side.of(self.table)["seed"].dropna()) for side in comparison.sides]
+        each = [set(self.rows(side)["seed"].dropna()) for side in comparison.sides]
         return sorted(set.intersection(*each))
 
     def _scores(self, cells: Cells) -> dict[int, FloatArray]:
@@ -91,7 +98,7 @@ class Evidence:
         The check refuses what an interrupted or an older measurement left behind.
         """
         found: dict[int, FloatArray] = {}
-        rows = cells.of(self.table).dropna(subset="seed")
+        rows = self.rows(cells).dropna(subset="seed")
         for seed, value in zip(rows["seed"].astype(int), rows["value"], strict=True):
             for file in _files(cells, seed):
                 scores = _read(self.output.raw / file, _keys(cells))
@@ -105,7 +112,7 @@ class Evidence:
         Values are means over the seeds that both sides have, or over all if they share none.
         """
         seeds = self._seeds(comparison)
-        sides = [_mean(side.of(self.table), seeds) for side in comparison.sides]
+        sides = [_mean(self.rows(side), seeds) for side in comparison.sides]
         value = comparison.combine(*(side.value for side in sides))
         if comparison.how == "difference":
             left, right = sides
