@@ -158,15 +158,15 @@ def fetching(what: str) -> Iterator[None]:
         raise UserError(f"{what}: {_short(error)}") from error
 
 
-def existing(weights: str) -> Path:
+def existing(checkpoint: str) -> Path:
     """Look for a file of weights before a library does.
 
     Raises:
         UserError: It is not there.
     """
-    path = Path(weights).expanduser()
+    path = Path(checkpoint).expanduser()
     if not path.is_file():
-        raise UserError(f"model.weights: expected a file of weights, got nothing at {path}")
+        raise UserError(f"model.checkpoint: expected a file of weights, got nothing at {path}")
     return path
 
 

@@ -281,9 +281,11 @@ class Pictures:
 
     def take(self, rows: Sequence[int]) -> "Pictures":
         """Keep some of them, in this order."""
-        parts = (self.ids, self.paths, self.contents)
-        ids, paths, contents = (tuple(part[row] for row in rows) for part in parts)
-        return Pictures(ids, paths, contents)
+        return Pictures(
+            tuple(self.ids[row] for row in rows),
+            tuple(self.paths[row] for row in rows),
+            tuple(self.contents[row] for row in rows),
+        )
 
 
 Items = Texts | Pictures

@@ -45,14 +45,14 @@ def read_state(path: Path) -> "dict[str, Tensor]":
 
 
 def load_into(
-    network: "nn.Module", state: "Mapping[str, Tensor]", path: Path, heads: Sequence[str]
+    network: "nn.Module", state: "Mapping[str, Tensor]", source: object, heads: Sequence[str]
 ) -> None:
     """Load weights into a network whose classifier was taken off.
 
     Args:
         network: All of its tensors must be in the file.
         state: By key.
-        path: Where they are from, for messages.
+        source: Where they are from, for messages.
         heads: Modules that the file may have and the network no longer has.
 
     Raises:
@@ -64,14 +64,13 @@ def load_into(
     # batch norms of files older than 2018 do not count their batches; evaluation needs no count
     missing = [k for k in own if k not in kept and not k.endswith(".num_batches_tracked")]
     if missing:
-        raise UserError(f"{path}: expected {some(missing)}, got no such key")
+        raise UserError(f"{source}: expected {some(missing)}, got no such key")
     if extra := [key for key in kept if key not in own]:
-        raise UserError(f"{path}: expected the keys of the model, got {some(extra)} besides")
+        raise UserError(f"{source}: expected the keys of the model, got {some(extra)} besides")
     for key, tensor in kept.items():
-        if tensor.shape != own[key].shape:
-            raise UserError(
-                f"{path}: {key}: expected shape {tuple(own[key].shape)}, got {tuple(tensor.shape)}"
-            )
+        expected, got = tuple(own[key].shape), tuple(tensor.shape)
+        if expected != got:
+            raise UserError(f"{source}: {key}: expected shape {expected}, got {got}")
     network.load_state_dict(kept, strict=False)
 
 

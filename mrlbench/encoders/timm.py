@@ -11,13 +11,13 @@ if find_spec("timm") is None:  # looked for and not imported: that takes seconds
 
 
 def timm(
-    name: str, weights: str = "", batch: int = 64, dtype: DType = "float32", device: str = "cpu"
+    name: str, checkpoint: str = "", batch: int = 64, dtype: DType = "float32", device: str = "cpu"
 ) -> ImageEncoder:
     """Pool the features of a model, with the preprocessing that its configuration states.
 
     Args:
         name: As in `timm.list_models()`, with or without a tag such as `resnet50.a1_in1k`.
-        weights: A `state_dict` file, `.pth`, `.bin` or `.safetensors`, with or without the
+        checkpoint: A `state_dict` file, `.pth`, `.bin` or `.safetensors`, with or without the
             classifier; empty takes the published ones, which need a network the first time.
         batch: Images computed at once.
         dtype: What the model computes in; vectors are float32.
@@ -27,15 +27,15 @@ def timm(
         UserError: No such model or file, other keys, or no network.
     """
     computing = Computing(batch, dtype, device)
-    state = read_state(existing(weights)) if weights else {}
+    state = read_state(existing(checkpoint)) if checkpoint else {}
     with fetching(f"encoders timm: expected a model of timm within reach, got {name!r}"):
         import timm as library
         from timm.data import create_transform, resolve_data_config
 
-        network = library.create_model(name, pretrained=not weights, num_classes=0)
+        network = library.create_model(name, pretrained=not checkpoint, num_classes=0)
         preprocess = create_transform(**resolve_data_config({}, model=network))
-    if weights:
+    if checkpoint:
         stated = network.pretrained_cfg.get("classifier") or ()
         heads = (stated,) if isinstance(stated, str) else tuple(stated)
-        load_into(network, state, existing(weights), heads)
+        load_into(network, state, checkpoint, heads)
     return ImageModel(("timm", name), network, preprocess, computing)

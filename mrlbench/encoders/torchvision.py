@@ -14,10 +14,12 @@ if TYPE_CHECKING:  # heavy: not to list encoders
 if find_spec("torchvision") is None:  # looked for and not imported: that takes seconds
     raise ModuleNotFoundError("torchvision is not installed", name="torchvision")
 
+AUXILIARY = ("googlenet", "inception_v3")  # their builders prepare inputs by where weights are from
+
 
 def torchvision(
     name: str,
-    weights: str = "",
+    checkpoint: str = "",
     preset: str = "DEFAULT",
     batch: int = 64,
     dtype: DType = "float32",
@@ -27,7 +29,7 @@ def torchvision(
 
     Args:
         name: As in `torchvision.models.list_models(torchvision.models)`.
-        weights: A `state_dict` file, with or without the classifier; empty takes the preset's,
+        checkpoint: A `state_dict` file, with or without the classifier; empty takes the preset's,
             which need a network the first time.
         preset: The weights whose preprocessing it is, such as `IMAGENET1K_V1`.
         batch: Images computed at once.
@@ -38,19 +40,35 @@ def torchvision(
         UserError: No such model, preset or file, other keys, or no network.
     """
     computing = Computing(batch, dtype, device)
-    state = read_state(existing(weights)) if weights else {}
+    state = read_state(existing(checkpoint)) if checkpoint else {}
     with fetching(f"encoders torchvision: expected a model within reach, got {name!r}"):
         from torchvision import models
 
         if name not in models.list_models(models):
             raise ValueError("not one of torchvision.models.list_models(torchvision.models)")
+        if name in AUXILIARY:
+            raise ValueError("a model with auxiliary classifiers")
         presets = models.get_model_weights(name)
-        if preset not in (*presets.__members__, "DEFAULT"):
-            raise ValueError(f"preset is one of {', '.join(presets.__members__)}")
+        if preset not in presets.__members__:
+            raise ValueError(f"its presets are {', '.join(presets.__members__)}")
         chosen = presets[preset]
-        # not its own download, which shows a bar and checks nothing that was there before
-        published = {} if weights else chosen.get_state_dict(progress=False, check_hash=True)
+        # not while the network is built: the classifier goes, and what is loaded is checked
+        state = state or chosen.get_state_dict(progress=False, check_hash=True)
         network = models.get_model(name, weights=None)
     head = _take_classifier_off(network, name)
-    load_into(network, state or published, existing(weights) if weights else chosen.url, [head])
+    load_into(network, state, checkpoint or chosen.url, [head])
     return ImageModel(("torchvision", name), network, chosen.transforms(), computing)
+
+
+def _take_classifier_off(network: "nn.Module", name: str) -> str:
+    """Replace the last linear layer by nothing, and give its name."""
+    from torch import nn
+
+    linear: list[str] = [
+        key for key, module in network.named_modules() if isinstance(module, nn.Linear)
+    ]
+    if not linear:
+        raise UserError(f"encoders torchvision: expected a linear classifier in {name}, got none")
+    parent, _, own = linear[-1].rpartition(".")
+    setattr(network.get_submodule(parent), own, nn.Identity())
+    return linear[-1]
