@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from mrlbench import measurements
 from mrlbench.embedding.folder import open_embeddings
 from mrlbench.errors import UserError
 from mrlbench.plugins import make
@@ -445,3 +446,30 @@ def test_without_their_packages_encoders_are_one_line(tmp_path):
         "encoders timm: needs the package 'timm': pip install timm",
         "encoders efficientnet-lite0: needs the package 'timm': pip install timm",
     ]
+
+
+def test_the_recipe_of_a_folder_of_photos(mrlbench, photos, tmp_path, monkeypatch):
+    """Embed, inspect, and train a nested head on the frozen vectors, beside PCA."""
+    monkeypatch.chdir(tmp_path)
+    status, _, err = embed(mrlbench, photos, "photos", "--set=data.share=0.25")
+    assert status == 0, err
+    status, said, err = mrlbench("inspect", "--embeddings=photos", "--dims=8", "--threads=1")
+    assert status == 0, err
+    assert "of 1280" in said
+    settings = [
+        "training.dims=[2, 1280]",
+        "training.epochs=30",
+        "training.batch_size=6",
+        "evaluation.k=[5]",
+        "evaluation.shortlist=5",
+        "evaluation.steps=['eval-retrieval']",
+    ]
+    more = [f"--set={setting}" for setting in settings]
+    status, _, err = mrlbench("reproduce", "photos-head", "--run=run", *more, *QUIET)
+    assert status == 0, err
+    table = measurements.read(Path("run") / "retrieval.csv")
+    scores = table[(table["metric"] == "map@5") & (table["dim"] == 2)]
+    found = scores.set_index(["method", "reducer"])["value"]
+    assert {("mrl", "prefix"), ("frozen", "prefix"), ("frozen", "pca")} == set(found.index)
+    assert found["mrl", "prefix"] > 0.9  # tiles of two pictures, told apart by two numbers
+    assert found["mrl", "prefix"] > found["frozen", "prefix"]
