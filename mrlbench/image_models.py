@@ -33,7 +33,7 @@ class Computing:
         UserError: A batch that cannot be.
 
     Attributes:
-        batch: Images computed at once.
+        batch: Images computed at once; 0 leaves it to the device.
         dtype: What the model computes in; vectors are float32.
         device: Where it computes.
     """
@@ -43,8 +43,14 @@ class Computing:
     device: str
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise UserError(f"model.batch: expected a number from 1, got {self.batch}")
+        if self.batch < 0:
+            raise UserError(f"model.batch: expected a number from 0, got {self.batch}")
+
+    @property
+    def rows(self) -> int:
+        """How many images are computed at once."""
+        # a CPU gets new memory for each layer of a large batch: twice the time at 64
+        return self.batch or (8 if self.device == "cpu" else 64)
 
 
 class ImageModel:
@@ -95,7 +101,7 @@ class ImageModel:
             UserError: A file is not an image, by name.
         """
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(DECODERS) as pool:
-            rows = blocks(len(paths), self._computing.batch)
+            rows = blocks(len(paths), self._computing.rows)
             reads = [partial(self._read, pool, paths[each]) for each in rows]
             batches = read_ahead(reader, reads)
             return np.concatenate([self.run(self._compute, batch) for batch in batches])

@@ -207,7 +207,7 @@ def test_weights_that_do_not_fit_are_one_line(saved, tmp_path, name, monkeypatch
     refused("expected the keys of the model, got extra.weight besides", checkpoint=other)
     torch.save({**state, first: torch.zeros(1)}, other)
     refused(rf"{first}: expected shape \(.*\), got \(1,\)", checkpoint=other)
-    refused("model.batch: expected a number from 1, got 0", batch=0)
+    refused("model.batch: expected a number from 0, got -1", batch=-1)
     refused("no_such_model", name="no_such_model", checkpoint=str(folder / f"{name}.pth"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))

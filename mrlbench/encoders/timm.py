@@ -11,7 +11,7 @@ if find_spec("timm") is None:  # looked for and not imported: that takes seconds
 
 
 def timm(
-    name: str, checkpoint: str = "", batch: int = 64, dtype: DType = "float32", device: str = "cpu"
+    name: str, checkpoint: str = "", batch: int = 0, dtype: DType = "float32", device: str = "cpu"
 ) -> ImageEncoder:
     """Pool the features of a model, with the preprocessing that its configuration states.
 
@@ -19,7 +19,7 @@ def timm(
         name: As in `timm.list_models()`, with or without a tag such as `resnet50.a1_in1k`.
         checkpoint: A `state_dict` file, `.pth`, `.bin` or `.safetensors`, with or without the
             classifier; empty takes the published ones, which need a network the first time.
-        batch: Images computed at once.
+        batch: Images computed at once; 0 takes 8 on a CPU, else 64.
         dtype: What the model computes in; vectors are float32.
         device: Where it computes.
 
