@@ -1,14 +1,19 @@
 """What image encoders share: files decoded in threads, the model's own preprocessing, batches."""
 
 import hashlib
+import logging
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 from PIL import Image
@@ -146,6 +151,38 @@ def describe(preprocess: object) -> str:
 
 
 @contextmanager
+def patient_hub() -> Iterator[None]:
+    """Keep the hub's client from trying for minutes, a line each time, where there is no network.
+
+    Models that were downloaded before still open.
+    """
+    if find_spec("huggingface_hub") is None:
+        yield
+        return
+    from huggingface_hub import constants
+
+    log, before = logging.getLogger("huggingface_hub"), constants.HF_HUB_OFFLINE
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    constants.HF_HUB_OFFLINE = before or not _resolves(urlsplit(constants.ENDPOINT).hostname)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+        log.setLevel(level)
+
+
+def _resolves(host: str | None) -> bool:
+    if getproxies():  # they look names up
+        return True
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
 def fetching(what: str) -> Iterator[None]:
     """Say in one line which model a library does not know or cannot get.
 
@@ -155,7 +192,8 @@ def fetching(what: str) -> Iterator[None]:
     import torch
 
     try:
-        yield
+        with patient_hub():
+            yield
     except ModuleNotFoundError as error:
         raise UserError(f"{what}: needs the package {error.name!r}") from error
     except (OSError, ValueError, RuntimeError, LookupError, AttributeError, TypeError) as error:

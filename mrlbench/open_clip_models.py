@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mrlbench.errors import UserError
+from mrlbench.image_models import patient_hub
 
 CONFIG = "open_clip_config.json"
 
@@ -33,7 +34,8 @@ def opening(name: str) -> Iterator[None]:
     level = root.level
     root.setLevel(logging.CRITICAL)
     try:
-        yield
+        with patient_hub():
+            yield
     except (RuntimeError, ValueError, LookupError, TypeError, OSError, AttributeError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

@@ -211,7 +211,6 @@ def test_weights_that_do_not_fit_are_one_line(saved, tmp_path, name, monkeypatch
     refused("no_such_model", name="no_such_model", checkpoint=str(folder / f"{name}.pth"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("socket.getaddrinfo", _no_network)
