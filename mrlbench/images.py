@@ -1,7 +1,9 @@
 """Images in memory or in files, read in batches, with the usual augmentation for training."""
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from typing import Protocol
@@ -13,9 +15,24 @@ from mrlbench.arrays import ByteArray, InputArray, Inputs, IntArray
 from mrlbench.errors import UserError
 
 RESIZE_FOR_CROP = 256 / 224  # evaluation: resize the short side to 256, crop 224 (paper, app. C)
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 DECODERS = max(8, os.cpu_count() or 1)  # more than the cores of a small machine: disks are slow too
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image file, of which Pillow reads the pixels when they are asked for.
+
+    Raises:
+        UserError: The file is not an image, or a damaged one, by name.
+    """
+    try:
+        with Image.open(path) as file:
+            yield file
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # of damaged files
+        raise UserError(f"expected an image, got an unreadable file: {path}") from error
 
 
 def only_images(inputs: Inputs) -> InputArray:
@@ -119,12 +136,8 @@ class ImageFiles:
             return np.stack(list(pool.map(self._read_one, rows, seeds, sides)))
 
     def _read_one(self, row: int, seed: int | None, size: int) -> ByteArray:
-        path = self._paths[row]
-        try:
-            with Image.open(path) as file:
-                crop = _centre(file, size) if seed is None else _random_crop(file, size, seed)
-        except (OSError, SyntaxError) as error:  # Pillow has both for damaged files
-            raise UserError(f"expected an image, got an unreadable file: {path}") from error
+        with opened(self._paths[row]) as file:
+            crop = _centre(file, size) if seed is None else _random_crop(file, size, seed)
         return np.ascontiguousarray(np.asarray(crop).transpose(2, 0, 1))  # (3, H, W)
 
 

@@ -7,7 +7,7 @@ arguments are what may stand beside its name in an experiment.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -244,10 +244,51 @@ class Texts:
 
     ids: tuple[str, ...]
     texts: tuple[str, ...]
+    unit: ClassVar[str] = "texts"
 
     def __len__(self) -> int:
         """Count them."""
         return len(self.ids)
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """Give all that a vector depends on: the texts."""
+        return self.texts
+
+    def take(self, rows: Sequence[int]) -> "Texts":
+        """Keep some of them, in this order."""
+        return Texts(tuple(self.ids[row] for row in rows), tuple(self.texts[row] for row in rows))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Image files with their ids, all (N,); ids are different from each other.
+
+    Attributes:
+        ids: Such as the path inside a folder.
+        paths: Where the files are.
+        contents: SHA-256 of each file, so that a picture is known wherever it lies.
+    """
+
+    ids: tuple[str, ...]
+    paths: tuple[Path, ...]
+    contents: tuple[str, ...]
+    unit: ClassVar[str] = "images"
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.ids)
+
+    def take(self, rows: Sequence[int]) -> "Pictures":
+        """Keep some of them, in this order."""
+        return Pictures(
+            tuple(self.ids[row] for row in rows),
+            tuple(self.paths[row] for row in rows),
+            tuple(self.contents[row] for row in rows),
+        )
+
+
+Items = Texts | Pictures
 
 
 @dataclass(frozen=True)
@@ -268,8 +309,8 @@ class Corpus:
         query_set: The name of the queries in the CSV files.
     """
 
-    documents: Texts
-    queries: Texts
+    documents: Items
+    queries: Items
     judgements: tuple[tuple[str, str, float], ...] = ()
     document_labels: IntArray | None = None
     query_labels: IntArray | None = None
@@ -278,8 +319,9 @@ class Corpus:
     query_set: str = "test"
 
 
+@runtime_checkable
 class Encoder(Protocol):
-    """What an encoder plug-in gives: full-width vectors of texts or images, not trained here.
+    """What an encoder plug-in for texts gives: full-width vectors, not trained here.
 
     Attributes:
         identity: All that a vector depends on beside its item: model, revision, the prompt of each
@@ -294,8 +336,28 @@ class Encoder(Protocol):
     steps: tuple[str, ...]
 
     def encode(self, items: Sequence[str], role: Role) -> FloatArray:
-        """Embed some texts, or the images of some paths, as one role: (B,) -> (B, D) float32.
+        """Embed some texts as one role, (B,) -> (B, D) float32.
 
         The vectors are whole: every narrower dim is derived from them.
+        """
+        ...
+
+
+@runtime_checkable
+class ImageEncoder(Protocol):
+    """What an encoder plug-in for images gives; one with two towers is an `Encoder` too.
+
+    The attributes are those of `Encoder`.
+    """
+
+    identity: Mapping[str, str]
+    trained_dims: tuple[int, ...]
+    steps: tuple[str, ...]
+
+    def encode_images(self, paths: Sequence[Path]) -> FloatArray:
+        """Embed the images of some files, (B,) -> (B, D) float32, whatever their role.
+
+        Raises:
+            UserError: A file is not an image, by name.
         """
         ...

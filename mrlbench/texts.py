@@ -1,11 +1,15 @@
-"""What corpora share: texts that are one however often they occur, and what a corpus depends on."""
+"""What corpora share: texts that are one however often they occur, queries drawn from documents."""
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
+from mrlbench.errors import UserError
 from mrlbench.protocols import Corpus, Texts
 from mrlbench.records import Record
 
@@ -61,12 +65,34 @@ class _Collected:
         return Texts(tuple(self._texts), tuple(self._texts.values()))
 
 
+def draw_queries(labels: Sequence[str], share: float, seed: int) -> set[int]:
+    """Draw rows as queries so that each label has a row left as a document.
+
+    Args:
+        labels: (N,).
+        share: Of the rows; fewer are drawn where labels would run out.
+        seed: Draws them.
+
+    Raises:
+        UserError: A share that cannot be.
+    """
+    if not 0 < share < 1:
+        raise UserError(f"share: expected between 0 and 1, got {share}")
+    left, wanted = Counter(labels), max(1, round(share * len(labels)))
+    drawn: set[int] = set()
+    for row in np.random.default_rng(seed).permutation(len(labels)).tolist():
+        if len(drawn) < wanted and left[labels[row]] > 1:
+            drawn.add(row)
+            left[labels[row]] -= 1
+    return drawn
+
+
 def with_fingerprint(corpus: Corpus) -> Corpus:
     """Give a corpus the SHA-256 over all that a measurement of it depends on."""
     hashed = hashlib.sha256()
     for part in (corpus.documents, corpus.queries):
         hashed.update(f"{len(part)}\n".encode())  # where one part ends and the next begins
-        for each in zip(part.ids, part.texts, strict=True):
+        for each in zip(part.ids, part.contents, strict=True):
             hashed.update(json.dumps(each).encode() + b"\n")
     for judgement in corpus.judgements:
         hashed.update(json.dumps(judgement).encode() + b"\n")

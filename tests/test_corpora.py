@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mrlbench import downloads
 from mrlbench.corpora import wordnet as wordnet_module
@@ -82,9 +83,19 @@ def write_wordnet(folder):
     return str(folder)
 
 
+def write_photos(folder):
+    """Write grey squares, five of each of two classes."""
+    for number in range(10):
+        path = folder / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), number).save(path)
+    return str(folder)
+
+
 # What each plug-in is given in the contract tests; a new one has a line here if it reads files
 GIVEN = {
     "beir": lambda folder: {"path": write_beir(folder / "beir")},
+    "image-folder": lambda folder: {"path": write_photos(folder / "photos")},
     "labelled-text": lambda folder: {"path": write_jsonl(folder / "labelled.jsonl", LABELLED)},
     "nli": lambda folder: {"path": write_jsonl(folder / "nli.jsonl", NLI)},
     "sts": lambda folder: {"path": write_jsonl(folder / "sts.jsonl", STS)},
@@ -113,8 +124,8 @@ def corpus_again(request, tmp_path):
 def test_every_corpus_has_different_ids_and_no_empty_text(corpus_again):
     corpus = corpus_again()
     for part in (corpus.documents, corpus.queries):
-        assert len(part.ids) == len(set(part.ids)) == len(part.texts) == len(part) > 0
-        assert all(text.strip() for text in part.texts)
+        assert len(part.ids) == len(set(part.ids)) == len(part.contents) == len(part) > 0
+        assert all(content.strip() for content in part.contents)
         assert all(name.split() == [name] for name in part.ids)  # a TREC file is split at spaces
 
 

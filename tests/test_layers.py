@@ -29,7 +29,7 @@ LAYERS = [
     {"measurements"},
     {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index", "moments", "slimming"}
     | {"captions", "masking", "towers", "language_models"}
-    | {"downloads", "records", "texts", "wordnet"},
+    | {"downloads", "records", "texts", "wordnet", "weights", "image_models", "open_clip_models"},
     set(KINDS),
     {"plugins"},
     {"costs"},

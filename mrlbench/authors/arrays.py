@@ -1,4 +1,4 @@
-"""Released arrays: float32 vectors and float16 labels, turned into an embeddings folder."""
+"""Arrays, the authors' or anybody's, turned into an embeddings folder with whole labels."""
 
 import logging
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, IntArray, blocks
+from mrlbench.arrays import IntArray
 from mrlbench.authors.labels import (
     as_integers,
     class_order,
@@ -18,10 +18,10 @@ from mrlbench.authors.labels import (
     repair,
 )
 from mrlbench.dims import default_dims
-from mrlbench.embedding.folder import BLOCK_BYTES, check_rows, open_vectors
+from mrlbench.embedding.vector_files import VectorFile, open_vector_file
 from mrlbench.errors import UserError
 from mrlbench.files import check_writable, replacing, write_json
-from mrlbench.progress import Task, task
+from mrlbench.progress import task
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +30,17 @@ NAME = re.compile(
     rf"(?P<data>[^_]+)_(?P<part>train|val)_"
     rf"(?P<model>mrl(?P<mrl>{FLAG})_e(?P<e>{FLAG})_ff(?P<dim>\d+|None))-X\.npy"
 )
+PARTS = ("database", "queries")
 DATABASES = {"V2": "1K"}  # ImageNetV2 has queries only; they are asked of ImageNet-1K
 QUERY_SETS = {"1K": "val", "V2": "imagenet-v2", "4K": "imagenet-4k"}
 
 
 @dataclass(frozen=True)
 class Side:
-    """The two files of the database or of the queries."""
+    """The two files of the database or of the queries; without labels there is one."""
 
     vectors: Path
-    labels: Path
+    labels: Path | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def find_arrays(folder: Path, data: str, model: str = "") -> Arrays:
 
 
 def write_embeddings(arrays: Arrays, lists: tuple[Path, Path] | None, out: Path) -> None:
-    """Copy vectors block by block and write labels as integers.
+    """Link or copy vectors, block by block, and write labels as integers.
 
     Args:
         arrays: The files.
@@ -107,22 +108,23 @@ def write_embeddings(arrays: Arrays, lists: tuple[Path, Path] | None, out: Path)
     if out.is_dir() and any(out.iterdir()):
         raise UserError(f"--out: expected a new or empty folder, got {out} with files in it")
     sides = (arrays.database, arrays.queries)
-    vectors = [open_vectors(side.vectors) for side in sides]
+    vectors = [open_vector_file(side.vectors) for side in sides]
     width = _width(arrays, vectors)
-    labels = _labels(sides, [len(each) for each in vectors], lists)
-    for side, each in zip(sides, vectors, strict=True):
-        check_rows(side.vectors, each)
+    labels = _labels(sides, [each.rows for each in vectors], lists)
+    for each in vectors:
+        each.check()
     check_writable(out)
-    with task(f"copy to {out}", sum(len(each) for each in vectors), "rows") as work:
-        for part, each, own in zip(("database", "queries"), vectors, labels, strict=True):
-            _copy(each, out / f"{part}.npy", work)
+    with task(f"copy to {out}", sum(each.rows for each in vectors), "rows") as work:
+        for part, each in zip(PARTS, vectors, strict=True):
+            each.write(out / f"{part}.npy", work)
+        for part, own in zip(PARTS, labels, strict=False):
             with replacing(out / f"{part}_labels.npy") as beside, beside.open("wb") as file:
                 np.save(file, own)
     write_json(out / "meta.json", _meta(arrays, width))
 
 
-def _width(arrays: Arrays, vectors: list[AnyFloatArray]) -> int:
-    width, other = (int(each.shape[1]) for each in vectors)
+def _width(arrays: Arrays, vectors: list[VectorFile]) -> int:
+    width, other = (each.width for each in vectors)
     if width != other:
         raise UserError(
             f"expected database and queries of the same width, got {width} in "
@@ -140,8 +142,10 @@ def _labels(
     sides: tuple[Side, Side], rows: list[int], lists: tuple[Path, Path] | None
 ) -> list[IntArray]:
     """Read the labels of both sides as integers, from image lists where they are given."""
-    saved = [read_labels(side.labels, n) for side, n in zip(sides, rows, strict=True)]
-    paths = [side.labels for side in sides]
+    paths = [side.labels for side in sides if side.labels is not None]
+    if len(paths) == 1 or (lists and not paths):
+        raise UserError(f"expected labels of database and queries, got only {paths or lists}")
+    saved = [read_labels(path, n) for path, n in zip(paths, rows, strict=False)]
     if lists is None:
         return [as_integers(path, own) for path, own in zip(paths, saved, strict=True)]
     images = (read_list(lists[0]), read_list(lists[1]))
@@ -155,24 +159,13 @@ def _labels(
     return repaired
 
 
-def _copy(vectors: AnyFloatArray, path: Path, work: Task) -> None:
-    size = max(1, BLOCK_BYTES // (vectors.shape[1] * vectors.itemsize))
-    with replacing(path) as beside:
-        copy = np.lib.format.open_memmap(
-            beside, mode="w+", dtype=vectors.dtype, shape=vectors.shape
-        )
-        for rows in blocks(len(vectors), size):
-            copy[rows] = vectors[rows]
-            work.advance(rows.stop - rows.start)
-        copy.flush()
-
-
 def _meta(arrays: Arrays, width: int) -> dict[str, Any]:
     """Say where the folder comes from, and which model made it where the names tell."""
     sources = {
         f"{part}{what}": path.name
         for part, side in (("database", arrays.database), ("queries", arrays.queries))
         for what, path in (("", side.vectors), ("_labels", side.labels))
+        if path is not None
     }
     meta: dict[str, Any] = {"query_set": arrays.query_set, "imported_from": sources}
     if arrays.name:

@@ -5,19 +5,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mrlbench.errors import UserError
 from mrlbench.experiment import check_method, split_method, split_variant
-from mrlbench.training.checkpoint import LOAD_ERRORS
+from mrlbench.weights import read_state, some
 
-WRAPPERS = ("state_dict", "model")  # keys that a state_dict often stands under
-DISTRIBUTED = "module."  # in front of every key of a model that was trained on several GPUs
 NESTED = "fc.nesting_classifier_"
-SHOWN = 3  # keys named in a message
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Released:
         if weight is None or weight.ndim != 2:
             raise UserError(
                 f"{self.path}: expected heads under fc.weight or {NESTED}0.weight, (C, d), got "
-                f"{_some([key for key in self.tensors if key.startswith('fc')]) or 'none'}"
+                f"{some([key for key in self.tensors if key.startswith('fc')]) or 'none'}"
             )
         columns = weight.shape[1]
         if columns < width:
@@ -118,7 +114,7 @@ class Released:
         extra = [key for key in self.tensors if key not in known and not key.startswith("fc.")]
         if extra:
             raise UserError(
-                f"{self.path}: expected the keys of the experiment's model, got {_some(extra)} "
+                f"{self.path}: expected the keys of the experiment's model, got {some(extra)} "
                 "besides: are depth and blocks under [model] right?"
             )
         return ours
@@ -143,7 +139,7 @@ class Released:
         if left:
             raise UserError(
                 f"{self.path}: expected {len(own) // 2} heads, one for each of the experiment's "
-                f"training.dims, got {_some(left)} besides"
+                f"training.dims, got {some(left)} besides"
             )
         return ours
 
@@ -153,7 +149,7 @@ class Released:
         # batch norms of files older than 2018 do not count their batches; evaluation needs no count
         missing = [key for key in missing if not key.endswith(".num_batches_tracked")]
         if missing:
-            raise UserError(f"{self.path}: expected {_some(missing)}, got no such key")
+            raise UserError(f"{self.path}: expected {some(missing)}, got no such key")
         taken: dict[str, Tensor] = {}
         for key, tensor in own.items():
             found = self.tensors.get(theirs(key), tensor)
@@ -177,47 +173,6 @@ def read_released(path: Path) -> Released:
     Raises:
         UserError: The file is not there, does not load, or is no `state_dict`.
     """
-    if not path.is_file():
-        raise UserError(f"expected a checkpoint in {path}, got no such file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except LOAD_ERRORS as error:
-        raise UserError(
-            f"expected a state_dict in {path}, got a file that does not load as one "
-            f"({type(error).__name__}): is it cut off, or more than tensors?"
-        ) from error
-    tensors: dict[str, Tensor] = {}
-    for key, tensor in _state_dict(path, content).items():
-        short = key.removeprefix(DISTRIBUTED)
-        if short in tensors:
-            raise UserError(f"{path}: expected each key once, got {short!r} also as {key!r}")
-        tensors[short] = tensor
+    tensors = read_state(path)
     with path.open("rb") as file:
         return Released(path, hashlib.file_digest(file, "sha256").hexdigest(), tensors)
-
-
-def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:  # noqa: ANN401 (whatever loads)
-    if _is_state(content):
-        state: dict[str, Tensor] = content
-        return state
-    inner = [key for key in WRAPPERS if isinstance(content, dict) and _is_state(content.get(key))]
-    if len(inner) == 1:
-        wrapped: dict[str, Tensor] = content[inner[0]]
-        return wrapped
-    came = _some([str(key) for key in content]) if isinstance(content, dict) else type(content)
-    raise UserError(
-        f"{path}: expected a state_dict, or one under 'state_dict' or 'model', got {came}"
-    )
-
-
-def _is_state(content: Any) -> bool:  # noqa: ANN401 (whatever loads)
-    return (
-        isinstance(content, dict)
-        and bool(content)
-        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
-    )
-
-
-def _some(keys: list[str]) -> str:
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return ", ".join(keys[:SHOWN]) + more

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrlbench.arrays import IntArray
+from mrlbench.embedding.vector_files import load_column
 from mrlbench.errors import UserError
 
 EXACT = {2: 2**11, 4: 2**24, 8: 2**53}  # bytes of a float -> integers below are told apart by it
@@ -34,18 +35,13 @@ def read_labels(path: Path, rows: int) -> NDArray[Any]:
     """Read labels as they were saved, (N,) of any number type.
 
     Args:
-        path: A `.npy` of shape (N,) or (N, 1).
+        path: A `.npy` of shape (N,) or (N, 1), or an array or a column of a file with several.
         rows: N, of the vectors.
 
     Raises:
         UserError: Not there, of another length, or not whole numbers from 0.
     """
-    if not path.is_file():
-        raise UserError(f"expected labels in {path}, got no such file")
-    try:
-        labels: NDArray[Any] = np.load(path)
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"expected a .npy file in {path}: {error}") from error
+    labels = load_column(path)
     if not isinstance(labels, np.ndarray):
         raise UserError(f"expected one array in {path}, got an archive of several")
     if labels.shape not in ((rows,), (rows, 1)):

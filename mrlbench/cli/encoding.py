@@ -1,4 +1,4 @@
-"""`embed --model`: from a pretrained encoder and a corpus to an embeddings folder."""
+"""`embed --model`: from a pretrained encoder and a corpus, or photos, to an embeddings folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ import typer
 from mrlbench.cli import options
 from mrlbench.errors import UserError
 
+FOLDER = "image-folder"  # the corpus of a bare folder
+
 Model = Annotated[str, typer.Option(help="An encoder, such as wordllama, in place of a run.")]
-Data = Annotated[str, typer.Option(help="The corpus that --model encodes.")]
+Data = Annotated[str, typer.Option(help="The corpus that --model encodes, or a folder of photos.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Of --model and --data: model.KEY=VALUE, data.KEY=VALUE."),
@@ -19,11 +21,11 @@ Settings = Annotated[
 Cache = Annotated[
     Path | None,
     typer.Option(
-        help="Where encoded texts are kept, for several folders; --out's own if left out."
+        help="Where what was encoded is kept, for several folders; --out's own if left out."
     ),
 ]
 DType = Annotated[str, typer.Option(help="Of the written vectors: float32 or float16.")]
-Batch = Annotated[int, typer.Option(min=1, help="Texts handed to the encoder at once.")]
+Batch = Annotated[int, typer.Option(min=1, help="Texts or images handed over at once.")]
 
 
 @dataclass(frozen=True)
@@ -44,23 +46,35 @@ def encode(wanted: Wanted, threads: int, device: str, data_dir: Path | None) -> 
     if not wanted.model or not wanted.data or wanted.out is None:
         raise UserError("expected --model NAME, --data CORPUS and --out DIR, got only some of them")
     from mrlbench.embedding.corpus import Writing, embed_corpus
+    from mrlbench.embedding.encoding import unit
     from mrlbench.plugins import make
     from mrlbench.threads import use_threads
     from mrlbench.training.devices import choose_device
 
     given = arguments(wanted.settings)
+    data = corpus_name(wanted.data, given["data"])
     about = {
         "encoder": {"name": wanted.model, **given["model"]},
-        "corpus": {"name": wanted.data, **given["data"]},
+        "corpus": {"name": data, **given["data"]},
     }
     writing = Writing(wanted.out, wanted.cache, wanted.dtype, wanted.batch, about)
     place, folder = choose_device(device).type, options.data_folder(data_dir)
     use_threads(threads)
-    corpus = make("corpora", wanted.data, given["data"], data_dir=folder)
+    corpus = make("corpora", data, given["data"], data_dir=folder)
     encoder = make("encoders", wanted.model, given["model"], device=place)
     done = embed_corpus(encoder, corpus, writing)
     typer.echo(f"steps: {', '.join(encoder.steps)}")
-    typer.echo(f"encoded {done.now} of {done.all} texts; wrote {wanted.out}")
+    typer.echo(f"encoded {done.now} of {done.all} {unit(corpus)}; wrote {wanted.out}")
+
+
+def corpus_name(data: str, given: dict[str, Any]) -> str:
+    """Name the corpus of --data; a folder is one of photos, and its path goes to `given`."""
+    from mrlbench.plugins import names
+
+    if data in names("corpora") or not Path(data).expanduser().is_dir():
+        return data
+    given.setdefault("path", data)
+    return FOLDER
 
 
 def arguments(settings: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Commands that bring in the files that the paper's authors released."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,9 +9,17 @@ from mrlbench import progress
 from mrlbench.cli import options
 from mrlbench.errors import UserError
 
+if TYPE_CHECKING:  # heavy: not for --help
+    from mrlbench.authors.arrays import Side
+
 DEFAULT = "imagenet1k-resnet50"  # what the released models were trained by
 
 Pair = tuple[Path, Path]
+FILES = (
+    "Vectors and labels: X.npy Y.npy, or arrays and columns such as X.npz:name and "
+    "X.parquet:column; - in place of labels that there are not."
+)
+NONE = Path("-")
 
 
 def import_checkpoint(
@@ -54,8 +62,8 @@ def import_arrays(
     model: Annotated[
         str, typer.Option(help="Which model's, such as mrl1_e0_ff2048, where there are several.")
     ] = "",
-    database: Annotated[Pair | None, typer.Option(help="Vectors and labels, X.npy Y.npy.")] = None,
-    queries: Annotated[Pair | None, typer.Option(help="Vectors and labels, X.npy Y.npy.")] = None,
+    database: Annotated[Pair | None, typer.Option(help=FILES)] = None,
+    queries: Annotated[Pair | None, typer.Option(help=FILES)] = None,
     labels_from: Annotated[
         Pair | None,
         typer.Option(
@@ -65,20 +73,27 @@ def import_arrays(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Make an embeddings folder of released arrays, with labels that are whole numbers."""
+    """Make an embeddings folder of arrays: the authors', .npy, .npz or Parquet."""
     progress.quiet = quiet
-    from mrlbench.authors.arrays import Arrays, Side, find_arrays, write_embeddings
+    from mrlbench.authors.arrays import Arrays, find_arrays, write_embeddings
 
     if folder is not None and as_ and database is None and queries is None:
         arrays = find_arrays(folder, as_, model)
     elif folder is None and not as_ and not model and database is not None and queries is not None:
-        arrays = Arrays(Side(*database), Side(*queries))
+        arrays = Arrays(_side(database), _side(queries))
     else:
         raise UserError(
             "expected either DIR --as 1K|V2|4K, or --database X.npy Y.npy --queries X.npy Y.npy"
         )
     write_embeddings(arrays, labels_from, out)
     typer.echo(f"wrote {out}")
+
+
+def _side(pair: Pair) -> "Side":
+    from mrlbench.authors.arrays import Side
+
+    vectors, labels = pair
+    return Side(vectors, None if labels == NONE else labels)
 
 
 def import_neighbors(

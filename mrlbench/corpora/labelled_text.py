@@ -1,6 +1,5 @@
 """Anybody's texts with a label: texts of the same label are relevant to each other."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from mrlbench.arrays import IntArray
 from mrlbench.errors import UserError
 from mrlbench.protocols import Corpus, Texts
 from mrlbench.records import Record, read_records
-from mrlbench.texts import with_fingerprint
+from mrlbench.texts import draw_queries, with_fingerprint
 
 COLUMNS = ("text", "label")
 
@@ -29,26 +28,13 @@ def labelled_text(path: str, queries_path: str = "", share: float = 0.1, seed: i
     rows = list(read_records(Path(path), COLUMNS))
     if queries_path:
         return _corpus(rows, list(read_records(Path(queries_path), COLUMNS)))
-    if not 0 < share < 1:
-        raise UserError(f"corpora labelled-text: share: expected between 0 and 1, got {share}")
-    drawn = _draw([row.label("label") for row in rows], share, seed)
+    drawn = draw_queries([row.label("label") for row in rows], share, seed)
     if not drawn:
         raise UserError(f"{path}: expected a label of several texts to draw queries from, got none")
     parts: tuple[list[Record], list[Record]] = ([], [])
     for place, row in enumerate(rows):
         parts[place in drawn].append(row)
     return _corpus(*parts)
-
-
-def _draw(labels: Sequence[str], share: float, seed: int) -> set[int]:
-    """Draw rows so that each label has one left."""
-    left, wanted = Counter(labels), max(1, round(share * len(labels)))
-    drawn: set[int] = set()
-    for row in np.random.default_rng(seed).permutation(len(labels)).tolist():
-        if len(drawn) < wanted and left[labels[row]] > 1:
-            drawn.add(row)
-            left[labels[row]] -= 1
-    return drawn
 
 
 def _corpus(documents: Sequence[Record], queries: Sequence[Record]) -> Corpus:

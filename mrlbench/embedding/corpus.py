@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrlbench.arrays import blocks
-from mrlbench.embedding.encoding import encode_corpus, sides
+from mrlbench.embedding.encoding import AnyEncoder, check_reads, encode_corpus, sides
 from mrlbench.embedding.folder import BLOCK_BYTES
 from mrlbench.embedding.vector_store import VectorStore
 from mrlbench.errors import UserError
 from mrlbench.files import check_writable, digest, replacing, write_json, write_text
-from mrlbench.protocols import Corpus, Encoder, Role, Texts
+from mrlbench.protocols import Corpus, Items, Role, Texts
 
 DTYPES = ("float32", "float16")
 MADE_BY = "mrlbench embed"
@@ -37,7 +37,7 @@ class Writing:
         out: The folder; new, empty, or one that was written here before.
         cache: Where vectors are kept; None keeps them in `out`/cache.
         dtype: Of the vectors in the folder; the cache keeps float32.
-        batch: Texts handed to the encoder at once.
+        batch: Texts or images handed to the encoder at once.
         about: More to say in `meta.json`, such as the plug-ins' arguments.
     """
 
@@ -54,13 +54,13 @@ class Writing:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What was done: texts that were encoded now, and different texts that the folder holds."""
+    """What was done: items that were encoded now, and different ones that the folder holds."""
 
     now: int
     all: int
 
 
-def embed_corpus(encoder: Encoder, corpus: Corpus, writing: Writing) -> Encoded:
+def embed_corpus(encoder: AnyEncoder, corpus: Corpus, writing: Writing) -> Encoded:
     """Encode a corpus, as far as it is not in the cache, and write an embeddings folder.
 
     Raises:
@@ -68,9 +68,10 @@ def embed_corpus(encoder: Encoder, corpus: Corpus, writing: Writing) -> Encoded:
             else, or the encoder fails; what was encoded is kept.
     """
     check_corpus(corpus)
+    check_reads(encoder, corpus)
     _check_folder(writing.out)
     store = VectorStore(writing.cache or writing.out / "cache", encoder.identity)
-    keys = {role: [store.key(role, text) for text in texts.texts] for role, texts in sides(corpus)}
+    keys = {role: store.keys(role, items) for role, items in sides(corpus)}
     inputs = digest([writing.dtype, *(_hex(each) for each in keys.values()), _relevance(corpus)])
     now = encode_corpus(encoder, corpus, store, writing.batch)
     if not _is_written(writing.out, inputs):
@@ -86,8 +87,8 @@ def check_corpus(corpus: Corpus) -> None:
     Raises:
         UserError: One line that names the id.
     """
-    for role, texts in sides(corpus):
-        _check_texts(role, texts)
+    for role, items in sides(corpus):
+        _check_items(role, items)
     documents, queries = len(corpus.documents), len(corpus.queries)
     for what, values, count in (
         ("document labels", corpus.document_labels, documents),
@@ -103,13 +104,15 @@ def check_corpus(corpus: Corpus) -> None:
     _check_judgements(corpus)
 
 
-def _check_texts(role: str, texts: Texts) -> None:
-    if not len(texts):
+def _check_items(role: str, items: Items) -> None:
+    if not len(items):
         raise UserError(f"expected at least one {role}, got none")
-    if len(set(texts.ids)) < len(texts):
-        twice = Counter(texts.ids).most_common(1)[0][0]
+    if len(set(items.ids)) < len(items):
+        twice = Counter(items.ids).most_common(1)[0][0]
         raise UserError(f"expected different ids of each {role}, got {twice!r} twice")
-    for name, text in zip(texts.ids, texts.texts, strict=True):
+    if not isinstance(items, Texts):
+        return
+    for name, text in zip(items.ids, items.texts, strict=True):
         if not text.strip():
             raise UserError(f"{role} {name!r}: expected a text, got an empty one")
 
@@ -117,7 +120,7 @@ def _check_texts(role: str, texts: Texts) -> None:
 def _check_judgements(corpus: Corpus) -> None:
     if not corpus.judgements:
         return
-    known = [set(texts.ids) for _, texts in sides(corpus)]
+    known = [set(items.ids) for _, items in sides(corpus)]
     for query, document, _ in corpus.judgements:
         if query not in known[1] or document not in known[0]:
             raise UserError(
@@ -205,7 +208,7 @@ def _relevance(corpus: Corpus) -> list[Any]:
     return [*listed, corpus.judgements, ids]
 
 
-def _meta(encoder: Encoder, corpus: Corpus) -> dict[str, Any]:
+def _meta(encoder: AnyEncoder, corpus: Corpus) -> dict[str, Any]:
     identity = dict(encoder.identity)
     return {
         "model": identity.get("model", ""),

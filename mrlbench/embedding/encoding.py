@@ -1,4 +1,4 @@
-"""Encode the texts of a corpus that are not in the store yet."""
+"""Encode the texts and images of a corpus that are not in the store yet."""
 
 import logging
 from collections.abc import Sequence
@@ -10,9 +10,11 @@ from mrlbench.arrays import FloatArray, blocks
 from mrlbench.embedding.vector_store import VectorStore
 from mrlbench.errors import UserError
 from mrlbench.progress import Task, task
-from mrlbench.protocols import Corpus, Encoder, Role, Texts
+from mrlbench.protocols import Corpus, Encoder, ImageEncoder, Items, Pictures, Role, Texts
 
 log = logging.getLogger(__name__)
+
+AnyEncoder = Encoder | ImageEncoder
 
 
 @runtime_checkable
@@ -26,66 +28,102 @@ class Cutting(Protocol):
         ...
 
 
-def sides(corpus: Corpus) -> tuple[tuple[Role, Texts], tuple[Role, Texts]]:
+def sides(corpus: Corpus) -> tuple[tuple[Role, Items], tuple[Role, Items]]:
     """Give the two sides of a corpus with their roles: documents, then queries."""
     return ("document", corpus.documents), ("query", corpus.queries)
 
 
-def encode_corpus(encoder: Encoder, corpus: Corpus, store: VectorStore, batch: int) -> int:
+def check_reads(encoder: AnyEncoder, corpus: Corpus) -> None:
+    """Refuse images for an encoder of texts, and texts for one of images.
+
+    Raises:
+        UserError: What it cannot read.
+    """
+    for role, items in sides(corpus):
+        if not isinstance(encoder, _reader(items)):
+            raise UserError(
+                f"--data: expected what the encoder {encoder.identity['encoder']} reads, "
+                f"got {items.unit} as {_plural(role)}"
+            )
+
+
+def encode_corpus(encoder: AnyEncoder, corpus: Corpus, store: VectorStore, batch: int) -> int:
     """Encode what is not in the store, and keep it there.
 
     Args:
         encoder: What encodes.
         corpus: Checked; a text that stands in it several times is encoded once for each role.
         store: The encoder's own.
-        batch: Texts handed to the encoder at once.
+        batch: Texts or images handed to the encoder at once.
 
     Returns:
-        How many texts were encoded.
+        How many were encoded.
 
     Raises:
         UserError: The encoder gives vectors that nothing can be done with; those before are kept.
     """
-    todo = [(role, _missing(texts, role, store)) for role, texts in sides(corpus)]
-    total = sum(len(texts) for _, texts in todo)
-    for role, texts in todo:
-        _warn_of_cuts(encoder, texts, role)
+    todo = [(role, _missing(items, role, store)) for role, items in sides(corpus)]
+    total = sum(len(items) for _, items in todo)
+    for role, items in todo:
+        _warn_of_cuts(encoder, items, role)
     try:
-        with task("encode", total, "texts") as work:
-            for role, texts in todo:
-                _encode(encoder, texts, role, store, batch, work)
+        with task("encode", total, unit(corpus)) as work:
+            for role, items in todo:
+                _encode(encoder, items, role, store, batch, work)
     finally:
         store.flush()
     return total
 
 
-def _missing(texts: Texts, role: Role, store: VectorStore) -> Texts:
-    """Keep one of each text that the store does not have."""
+def unit(corpus: Corpus) -> str:
+    """Say what a corpus has: texts, images, or images and texts."""
+    return " and ".join(sorted({items.unit for _, items in sides(corpus)}))
+
+
+def _reader(items: Items) -> type[Encoder] | type[ImageEncoder]:
+    return ImageEncoder if isinstance(items, Pictures) else Encoder
+
+
+def _plural(role: Role) -> str:
+    return "queries" if role == "query" else "documents"
+
+
+def _missing(items: Items, role: Role, store: VectorStore) -> Items:
+    """Keep one of each text or image that the store does not have."""
     first: dict[bytes, int] = {}
-    for row, text in enumerate(texts.texts):
-        first.setdefault(store.key(role, text), row)
-    rows = [row for key, row in first.items() if key not in store]
-    return Texts(tuple(texts.ids[row] for row in rows), tuple(texts.texts[row] for row in rows))
+    for row, key in enumerate(store.keys(role, items)):
+        first.setdefault(key, row)
+    return items.take([row for key, row in first.items() if key not in store])
 
 
-def _warn_of_cuts(encoder: Encoder, texts: Texts, role: Role) -> None:
+def _warn_of_cuts(encoder: AnyEncoder, items: Items, role: Role) -> None:
     """Say before the work how many texts the model will not read to their end."""
-    if isinstance(encoder, Cutting) and (cut := encoder.count_cut(texts.texts, role)):
-        each = "queries" if role == "query" else "documents"
+    if not isinstance(encoder, Cutting) or not isinstance(items, Texts):
+        return
+    if cut := encoder.count_cut(items.texts, role):
         log.warning(
             "%d of %d %s are longer than %d tokens, and only that much of them is read",
-            *(cut, len(texts), each, encoder.max_length),
+            *(cut, len(items), _plural(role), encoder.max_length),
         )
 
 
 def _encode(
-    encoder: Encoder, texts: Texts, role: Role, store: VectorStore, batch: int, work: Task
+    encoder: AnyEncoder, items: Items, role: Role, store: VectorStore, batch: int, work: Task
 ) -> None:
-    for rows in blocks(len(texts), batch):
-        vectors = encoder.encode(texts.texts[rows], role)  # (B, D)
-        _check(vectors, texts.ids[rows], role)
-        store.add([store.key(role, text) for text in texts.texts[rows]], vectors)
+    for rows in blocks(len(items), batch):
+        part = items.take(range(rows.start, rows.stop))
+        vectors = _vectors(encoder, part, role)  # (B, D)
+        _check(vectors, part.ids, role)
+        store.add(store.keys(role, part), vectors)
         work.advance(len(vectors))
+
+
+def _vectors(encoder: AnyEncoder, items: Items, role: Role) -> FloatArray:
+    if isinstance(items, Pictures) and isinstance(encoder, ImageEncoder):
+        return encoder.encode_images(items.paths)
+    if isinstance(items, Texts) and isinstance(encoder, Encoder):
+        return encoder.encode(items.texts, role)
+    raise TypeError(f"{type(encoder).__name__} does not read {items.unit}")  # was checked before
 
 
 def _check(vectors: FloatArray, ids: Sequence[str], role: Role) -> None:

@@ -109,14 +109,23 @@ def open_vectors(path: Path) -> AnyFloatArray:
         raise UserError(f"expected a .npy file in {path}: {error}") from error
     if not isinstance(vectors, np.ndarray):
         raise UserError(f"expected one array in {path}, got an archive of several")
-    if vectors.ndim != 2 or vectors.dtype not in (np.float16, np.float32, np.float64):
+    check_type(path, vectors.dtype, vectors.shape)
+    return vectors
+
+
+def check_type(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Refuse what are no vectors, by what a header says.
+
+    Raises:
+        UserError: Other numbers than floats, another shape than (rows, width), or nothing.
+    """
+    if len(shape) != 2 or dtype not in (np.float16, np.float32, np.float64):
         raise UserError(
             f"{path}: expected float16, float32 or float64 of shape (rows, width), "
-            f"got {vectors.dtype} of shape {vectors.shape}"
+            f"got {dtype} of shape {shape}"
         )
-    if 0 in vectors.shape:
-        raise UserError(f"{path}: expected at least one row and one column, got {vectors.shape}")
-    return vectors
+    if 0 in shape:
+        raise UserError(f"{path}: expected at least one row and one column, got {shape}")
 
 
 def check_rows(path: Path, vectors: AnyFloatArray) -> None:
@@ -127,13 +136,22 @@ def check_rows(path: Path, vectors: AnyFloatArray) -> None:
     """
     size = max(1, BLOCK_BYTES // (vectors.shape[1] * vectors.itemsize))
     for rows in blocks(len(vectors), size):
-        # the largest magnitude says it all: NaN and infinity spread to it, and it is 0 for zeros
-        largest = np.abs(vectors[rows]).max(axis=1)  # (B,)
-        for wrong, what in ((np.isnan(largest), "NaN"), (np.isinf(largest), "an infinite value")):
-            if wrong.any():
-                _refuse(path, rows.start + int(wrong.argmax()), what)
-        if (largest == 0).any():
-            _refuse(path, rows.start + int((largest == 0).argmax()), "only zeros")
+        check_block(path, vectors[rows], rows.start)
+
+
+def check_block(path: Path, block: AnyFloatArray, start: int) -> None:
+    """Refuse rows of a block, (B, D), that have no direction; `start` is the row of its first.
+
+    Raises:
+        UserError: The first such row by number.
+    """
+    # the largest magnitude says it all: NaN and infinity spread to it, and it is 0 for zeros
+    largest = np.abs(block).max(axis=1)  # (B,)
+    for wrong, what in ((np.isnan(largest), "NaN"), (np.isinf(largest), "an infinite value")):
+        if wrong.any():
+            _refuse(path, start + int(wrong.argmax()), what)
+    if (largest == 0).any():
+        _refuse(path, start + int((largest == 0).argmax()), "only zeros")
 
 
 def _refuse(path: Path, row: int, what: str) -> None:

@@ -10,15 +10,18 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from mrlbench.arrays import FloatArray
 from mrlbench.errors import UserError
 from mrlbench.files import check_writable, digest, replacing, write_json
-from mrlbench.protocols import Role
+from mrlbench.protocols import Items, Pictures, Role
 
 log = logging.getLogger(__name__)
+
+Kind = Role | Literal["image"]
 
 KEY_BYTES = 32
 SECONDS_BETWEEN_SHARDS = 5.0  # what a kill loses, beside the batch under way
@@ -29,7 +32,7 @@ class VectorStore:
 
     Args:
         cache: Holds a folder for each encoder, so that what two of them give never mixes.
-        identity: All that a vector depends on beside its text and its role.
+        identity: All that a vector depends on beside its content and its role.
 
     Raises:
         UserError: The folder cannot be written to.
@@ -58,10 +61,15 @@ class VectorStore:
         held = [*self._shards[:1], *list(self._waiting.values())[:1]]
         return int(held[0].shape[-1]) if held else 0
 
-    def key(self, role: Role, text: str) -> bytes:
-        """Hash all that the vector of a text depends on."""
-        content = f"{self._identity}\n{role}\n{text}".encode("utf-8", "surrogatepass")
-        return hashlib.sha256(content).digest()
+    def key(self, kind: Kind, content: str) -> bytes:
+        """Hash all that a vector depends on."""
+        whole = f"{self._identity}\n{kind}\n{content}".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(whole).digest()
+
+    def keys(self, role: Role, items: Items) -> list[bytes]:
+        """Give the keys of texts in a role, or of images, whose vectors are the same in both."""
+        kind: Kind = "image" if isinstance(items, Pictures) else role
+        return [self.key(kind, content) for content in items.contents]
 
     def add(self, keys: Sequence[bytes], vectors: FloatArray) -> None:
         """Keep vectors, (B, D); they are on disk some seconds later, and after `flush`.
@@ -111,7 +119,7 @@ class VectorStore:
         except (OSError, ValueError, EOFError):
             fits = False
         if not fits:  # a disk that was full or lost power
-            log.warning("%s: damaged; its texts are encoded again", path.with_suffix(".npy"))
+            log.warning("%s: damaged; what it held is encoded again", path.with_suffix(".npy"))
             return
         self._rows.update({key: row for row, key in enumerate(keys, self._starts[-1])})
         self._shards.append(vectors)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor, nn
 from mrlbench.arrays import IntArray
 from mrlbench.captions import Tokenizer
 from mrlbench.errors import UserError
+from mrlbench.open_clip_models import local_name, opening
 from mrlbench.towers import TwoTowers
 
 if find_spec("open_clip") is None:  # looked for and not imported: that takes seconds
     raise ModuleNotFoundError("open_clip is not installed", name="open_clip_torch")
-
-CONFIG = "open_clip_config.json"
 
 
 class open_clip(TwoTowers):
@@ -34,7 +32,7 @@ class open_clip(TwoTowers):
     def __init__(self, folder: str, projection: int = 0) -> None:
         super().__init__()
         loads = torch.get_default_device().type != "meta"  # else only its shape is asked for
-        self.network = _open(_checked(folder), loads)
+        self.network = _open(folder, loads)
         visual = self.network.visual
         size = visual.image_size
         self.side: int = size[0] if isinstance(size, tuple | list) else size
@@ -51,7 +49,7 @@ class open_clip(TwoTowers):
         """Give the model's own tokenizer."""
         import open_clip
 
-        tokenize = open_clip.get_tokenizer(f"local-dir:{_checked(folder)}")
+        tokenize = open_clip.get_tokenizer(local_name(folder))
 
         def to_ids(texts: Sequence[str]) -> IntArray:
             ids: IntArray = tokenize(list(texts)).numpy()
@@ -76,25 +74,14 @@ class open_clip(TwoTowers):
         return embedded
 
 
-def _checked(folder: str) -> Path:
-    path = Path(folder).resolve()
-    if not (path / CONFIG).is_file():
-        raise UserError(f"model open-clip: expected {CONFIG} in a model folder, got {path}")
-    return path
-
-
-def _open(folder: Path, loads: bool) -> Any:  # noqa: ANN401 (open_clip is not typed)
+def _open(folder: str, loads: bool) -> Any:  # noqa: ANN401 (open_clip is not typed)
     import open_clip
 
-    try:
+    name = local_name(folder)
+    with opening(folder):
         return open_clip.create_model(
-            f"local-dir:{folder}",
+            name,
             load_weights=loads,
             require_pretrained=loads,
             device=torch.get_default_device(),
         )
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"model open-clip: expected a model of open_clip in {folder}: {first}"
-        ) from error

@@ -1,6 +1,5 @@
 """Checkpoints: whole or not there, loaded as data and never as code."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +7,9 @@ import torch
 
 from mrlbench.errors import UserError
 from mrlbench.files import replacing
+from mrlbench.weights import LOAD_ERRORS
 
 NAME = "checkpoint.pt"
-LOAD_ERRORS = (  # what torch raises on files of other kinds
-    RuntimeError,
-    pickle.UnpicklingError,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    TypeError,
-)
 KEYS = {"inputs", "epoch", "precision", "backbone", "head", "optimizer", "losses"}
 
 
