@@ -75,7 +75,7 @@ def fine_tune(lesson: Lesson, folder: Path, device: torch.device) -> None:
         FloatingPointError: The loss is not finite.
     """
     model = lesson.experiment.start(device.type).pipeline
-    model.model_card_data.generate_widget_examples = False  # it shows a progress bar of its own
+    model.model_card_data.widget = [{"text": ""}]  # else examples are drawn, with a bar of their own
     loss = lesson.experiment.loss(model, lesson.method)
     checkpoints = folder / "checkpoints"
     last = _last_checkpoint(checkpoints, lesson.inputs)
