@@ -97,6 +97,8 @@ class Estimate:
             )
         self._weights = float(FLOAT * sum(each.numel() for each in self._module.parameters()))
 
+    judges_claims = True  # whether the paper's claims are about such models
+
     @property
     def compares_steps(self) -> bool:
         """Whether training steps of nested and fixed models are timed in turn."""
@@ -237,9 +239,7 @@ class Estimate:
         exact = sum(search.dims) * rows * search.queries * 6 / self._speed
         graphs = [index for index in search.indexes if index.name != "exact"]
         built = GRAPH_SECONDS * rows * sum(search.dims) * len(graphs)
-        memory = 3 * FLOAT * rows * max(search.dims) + FLOAT * self.sizes.queries * max(
-            search.dims
-        )
+        memory = 3 * FLOAT * rows * max(search.dims) + FLOAT * self.sizes.queries * max(search.dims)
         return Cost(5 + exact + built, PROGRAM + memory)
 
     def _training_memory(self, training: Training, shape: Shape) -> float:

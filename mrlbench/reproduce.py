@@ -78,7 +78,9 @@ def plan(workshop: Workshop, threads: int, force: bool = False, dry: bool = Fals
     steps += [step for step in later if wants(step.name)]
     _check_steps(evaluation.steps, [step.name for step in later])
     steps.append(Step("plot", PLOT, False, partial(draw_all, run)))
-    return [*steps, Step("claims", CLAIMS, False, partial(write_claims, run))]
+    if estimate.judges_claims:
+        steps.append(Step("claims", CLAIMS, False, partial(write_claims, run)))
+    return steps
 
 
 def _measuring_steps(session: "_Later", estimate: Estimate, embedded: bool) -> list[Step]:

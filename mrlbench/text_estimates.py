@@ -29,6 +29,8 @@ TOKENS = 16  # of a text: a guess; the length is not known before the corpus is 
 STATES = 4  # weights, gradients and AdamW's two moments
 ACTIVATIONS = 24  # floats of a token in each layer and coordinate, kept for the gradient
 TEXTS = 2  # of a pair
+STEP_SECONDS = 3.5e-9  # of AdamW, for each byte of the weights; measured on one core
+TEXT_SECONDS = 1e-4  # to cut a text into tokens and to keep its vector
 
 
 def estimate_of(workshop: Workshop, dry: bool) -> Estimate:
@@ -58,6 +60,7 @@ class TextEstimate(Estimate):
     """
 
     compares_steps = False
+    judges_claims = False  # they are about images
 
     def __init__(self, experiment: TextExperiment, sizes: Sizes, device: torch.device) -> None:
         self._experiment, self.sizes, self._device = experiment, sizes, device
@@ -79,6 +82,9 @@ class TextEstimate(Estimate):
         kept = layers * ACTIVATIONS * FLOAT * self._experiment.width
         activations = TEXTS * training.batch_size * TOKENS * kept
         seconds = work / (multiply_adds_per_second(self._device) * TRAINING_SHARE)
+        seconds += training.epochs * self.sizes.train * TEXTS * TEXT_SECONDS
+        steps = training.epochs * self.sizes.train / training.batch_size
+        seconds += steps * STEP_SECONDS * self._weights
         return Cost(seconds, PROGRAM + STATES * self._weights + activations, self._weights)
 
     def embedding(self, method: str) -> Cost:
@@ -86,7 +92,8 @@ class TextEstimate(Estimate):
         texts = self.sizes.database + self.sizes.queries
         vectors = FLOAT * texts * self._experiment.width
         speed = multiply_adds_per_second(self._device) * EMBEDDING_SHARE
-        return Cost(texts * self._per_text / speed, PROGRAM + self._weights + vectors, 2 * vectors)
+        seconds = texts * (TEXT_SECONDS + self._per_text / speed)
+        return Cost(seconds, PROGRAM + self._weights + vectors, 2 * vectors)
 
     def analyses(self) -> list[tuple[str, Cost]]:
         """There are none of texts without classes."""
@@ -116,7 +123,9 @@ def _told(plugin: Plugin) -> tuple[int, int] | None:
     if sizes is None:
         return None
     taken = inspect.signature(sizes).parameters
-    return sizes(**{key: each for key, each in plugin.arguments.items() if key in taken})
+    given = {key: each for key, each in plugin.arguments.items() if key in taken}
+    told: tuple[int, int] = sizes(**given)
+    return told
 
 
 def _sizes(train: int, documents: int, queries: int) -> Sizes:

@@ -42,8 +42,10 @@ class TextTraining(Training):
 class TextEvaluation(Evaluation):
     """What is measured, and beside what."""
 
-    baselines: list[str] = ["pca"]  # reducers of the fixed full-width model, and of the encoders
-    encoders: list[str] = [UNTUNED]  # measured beside, each with its own settings; or `untuned`
+    baselines: list[str] = Field(
+        default=["pca"]
+    )  # reducers of the fixed full-width model, and of the encoders
+    encoders: list[str] = Field(default=[UNTUNED])  # measured beside, as they are
 
 
 class TextExperiment(Experiment):
@@ -68,9 +70,7 @@ class TextExperiment(Experiment):
         """Make the loss of a method around a model."""
         name, arguments = split_method(method)
         dims, weights = self.training.dims, self.training.weights
-        return make(
-            "text_losses", name, arguments, sentences=sentences, dims=dims, weights=weights
-        )
+        return make("text_losses", name, arguments, sentences=sentences, dims=dims, weights=weights)
 
     def _check_plugins(self) -> None:
         check_arguments("corpora", self.dataset.name, self.dataset.arguments)
@@ -86,7 +86,9 @@ class TextExperiment(Experiment):
     def _check_method(self, method: str) -> None:
         name, arguments = split_method(method)
         if name not in names("text_losses"):
-            known = ", ".join("fixed-<d>" if one == "fixed" else one for one in names("text_losses"))
+            known = ", ".join(
+                "fixed-<d>" if one == "fixed" else one for one in names("text_losses")
+            )
             raise UserError(
                 f"training.methods: no method {method!r} of text: expected one of {known}"
             )

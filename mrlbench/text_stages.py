@@ -1,4 +1,4 @@
-"""The stages of a run that trains a text model: other trainings and vectors, the same measurements."""
+"""The stages of a run that trains a text model: trainings and vectors, measured as all are."""
 
 import json
 import logging

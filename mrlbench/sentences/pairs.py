@@ -42,7 +42,9 @@ def training_pairs(corpus: Corpus, evaluated: Corpus) -> Pairs:
     """
     known = _pairs(corpus)
     if len(known) == 0:
-        raise UserError("training.pairs: expected a corpus of queries and their documents, got none")
+        raise UserError(
+            "training.pairs: expected a corpus of queries and their documents, got none"
+        )
     asked = {_plain(text) for text in evaluated.queries.texts}
     answers = {_plain(text) for text in _pairs(evaluated).documents}
     kept = [

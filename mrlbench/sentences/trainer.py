@@ -19,6 +19,7 @@ from sentence_transformers import (
 )
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
+from transformers.utils.logging import set_verbosity_error
 
 from mrlbench.experiment import split_method
 from mrlbench.files import replacing, write_json
@@ -75,8 +76,11 @@ def fine_tune(lesson: Lesson, folder: Path, device: torch.device) -> None:
         FloatingPointError: The loss is not finite.
     """
     model = lesson.experiment.start(device.type).pipeline
-    model.model_card_data.widget = [{"text": ""}]  # else examples are drawn, with a bar of their own
+    model.model_card_data.widget = [
+        {"text": ""}
+    ]  # else examples are drawn, with a bar of their own
     loss = lesson.experiment.loss(model, lesson.method)
+    set_verbosity_error()  # its warnings are about a trainer that the user did not set up
     checkpoints = folder / "checkpoints"
     last = _last_checkpoint(checkpoints, lesson.inputs)
     with ExitStack() as stack:
@@ -136,7 +140,7 @@ def _last_checkpoint(folder: Path, inputs: str) -> Path | None:
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
-class _Watch(TrainerCallback):  # type: ignore[misc] (its package is not typed)
+class _Watch(TrainerCallback):  # type: ignore[misc]
     """Shows the progress of a training, and stops it when the loss is not finite."""
 
     def __init__(self, stack: ExitStack, what: str) -> None:

@@ -22,4 +22,6 @@ def mrl(
     """
     from sentence_transformers.sentence_transformer import losses
 
-    return losses.MatryoshkaLoss(sentences, losses.MultipleNegativesRankingLoss(sentences), dims, weights)
+    return losses.MatryoshkaLoss(
+        sentences, losses.MultipleNegativesRankingLoss(sentences), dims, weights
+    )

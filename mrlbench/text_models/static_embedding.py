@@ -20,7 +20,9 @@ def static_embedding(tokens: str, revision: str = "", device: str = "cpu") -> Te
     files = find_model(tokens, revision)
     larger = open_pipeline(files, "cpu")
     if larger.transformers_model is None:
-        raise UserError(f"text-models static-embedding: expected a transformers model, got {tokens}")
+        raise UserError(
+            f"text-models static-embedding: expected a transformers model, got {tokens}"
+        )
     with loading(files):
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import StaticEmbedding
