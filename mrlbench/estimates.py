@@ -58,6 +58,8 @@ def published_sizes(plugin: Plugin) -> Sizes | None:
 
     A plug-in says so in its module's `SIZES`; its argument `size` changes the side.
     """
+    if plugin.name not in names("datasets"):  # a corpus
+        return None
     function = load("datasets", plugin.name)
     sizes: Sizes | None = getattr(sys.modules[function.__module__], "SIZES", None)
     default = inspect.signature(function).parameters.get("size")
@@ -88,16 +90,24 @@ class Estimate:
     """
 
     def __init__(self, experiment: Experiment, sizes: Sizes, device: torch.device) -> None:
-        self._experiment, self._sizes, self._device = experiment, sizes, device
+        self._experiment, self.sizes, self._device = experiment, sizes, device
         with torch.device("meta"):
             self._module: nn.Module = load("models", experiment.model.name)(
                 **experiment.model.arguments
             )
         self._weights = float(FLOAT * sum(each.numel() for each in self._module.parameters()))
 
+    judges_claims = True  # whether the paper's claims are about such models
+
+    @property
+    def compares_steps(self) -> bool:
+        """Whether training steps of nested and fixed models are timed in turn."""
+        training = self._experiment.training
+        return "mrl" in training.methods and not training.models
+
     def training(self, method: str) -> Cost:
         """Train one method: all epochs, at the size of the images in each."""
-        training, sizes = self._experiment.training_of(method), self._sizes
+        training, sizes = self._experiment.training_of(method), self.sizes
         sides = [image_size(epoch, training.image_sizes) for epoch in range(training.epochs)]
         shapes = [self._shape(side) for side in sides]
         work = sizes.train * sum(self._work[shape] for shape in shapes)
@@ -107,14 +117,14 @@ class Estimate:
 
     def training_cost(self) -> Cost:
         """Time training steps of two models in turn."""
-        training, shape = self._experiment.training, self._sizes.shape
+        training, shape = self._experiment.training, self.sizes.shape
         work = 90 * training.batch_size * self._work[shape]
         another = _states(training) * self._weights  # steps of the two are taken in turn
         return Cost(self._training_seconds(work), self._training_memory(training, shape) + another)
 
     def embedding(self, method: str) -> Cost:
         """Embed database and queries, and write the logits of the queries."""
-        sizes, width = self._sizes, self._experiment.width
+        sizes, width = self.sizes, self._experiment.width
         images = sizes.database + sizes.queries
         inputs = images / sizes.answers
         work = inputs * self._work[sizes.shape] / (self._speed * EMBEDDING_SHARE)
@@ -139,18 +149,18 @@ class Estimate:
         pairs = [("eval-cross-modal", Cost(5), "cross_modal")]
         adaptive = [("eval-adaptive-retrieval", self._reranks(), "adaptive_retrieval")]
         return [
-            *(classification if self._sizes.same_classes else []),
+            *(classification if self.sizes.same_classes else []),
             ("eval-retrieval", self._retrieval(), "retrieval"),
             ("eval-knn", Cost(1 + 0.5 * self._searches, self._search_memory()), "knn"),
             *(adaptive if self._full and several else []),
-            *(self._cascades() if self._sizes.same_classes else []),
+            *(self._cascades() if self.sizes.same_classes else []),
             *(pairs if experiment.training.captions else []),
             ("bench-search", self._bench(), "speed"),
         ]
 
     def analyses(self) -> list[tuple[str, Cost]]:
         """Name each closer look with its cost; robustness where there are more query sets."""
-        experiment, sizes = self._experiment, self._sizes
+        experiment, sizes = self._experiment, self.sizes
         models, dims = len(experiment.trainings), len(experiment.evaluation.dims)
         look = Cost(1 + models * dims * sizes.queries * ANALYSIS_SECONDS, self._search_memory())
         search = replace(self._retrieval(), disk=0)
@@ -165,7 +175,7 @@ class Estimate:
 
     def _cascades(self) -> list[tuple[str, Cost, str]]:
         """Tune and measure the cascades of the nested methods, if there are heads to go up."""
-        training, sizes = self._experiment.training, self._sizes
+        training, sizes = self._experiment.training, self.sizes
         nested = [m for m, _ in self._experiment.trainings if "dim" not in split_method(m)[1]]
         if not nested or len(training.dims) < 2:
             return []
@@ -179,7 +189,7 @@ class Estimate:
 
     def _retrieval(self) -> Cost:
         """Search exactly at every dim, for every model and baseline."""
-        experiment, sizes = self._experiment, self._sizes
+        experiment, sizes = self._experiment, self.sizes
         evaluation, pairs = experiment.evaluation, sizes.database * sizes.queries
         products = self._searches * pairs * experiment.width
         keep = max(*evaluation.k, evaluation.shortlist)
@@ -197,14 +207,14 @@ class Estimate:
         """Add up results, and the queries searched together with their candidates."""
         evaluation, width = self._experiment.evaluation, self._experiment.width
         keep = max(*evaluation.k, evaluation.shortlist)
-        queries, dims = self._sizes.queries, len(evaluation.dims)
+        queries, dims = self.sizes.queries, len(evaluation.dims)
         searching = min(MEMORY_LIMIT, queries * bytes_per_query([*evaluation.dims, width], keep))
         results = 2 * dims * queries * keep * NEIGHBOR  # parts, and put together
         return PROGRAM + results + searching
 
     def _probes(self) -> Cost:
         """Train a linear probe at each dim of each reduction of the full-width models."""
-        evaluation, sizes, width = self._experiment.evaluation, self._sizes, self._experiment.width
+        evaluation, sizes, width = self._experiment.evaluation, self.sizes, self._experiment.width
         if not evaluation.probes:
             return Cost(0)
         rows = min(evaluation.probe_rows, sizes.database)
@@ -216,22 +226,20 @@ class Estimate:
         """Rerank every shortlist at every wider dim, and other lengths of it at full width."""
         evaluation, width = self._experiment.evaluation, self._experiment.width
         longest = max(evaluation.shortlists, default=0)
-        reranked = self._sizes.queries * len(evaluation.dims) * (evaluation.shortlist + longest)
+        reranked = self.sizes.queries * len(evaluation.dims) * (evaluation.shortlist + longest)
         seconds = len(self._full) * reranked * width * 1e-9
         if longest:  # they are searched for anew, and not kept
-            pairs = len(self._full) * self._sizes.database * self._sizes.queries
+            pairs = len(self._full) * self.sizes.database * self.sizes.queries
             seconds += 2 * pairs * width / (self._speed * SEARCH_SHARE)
         return Cost(2 + seconds, self._search_memory())
 
     def _bench(self) -> Cost:
         """Build every index at every dim: rows, index, and the index serialised."""
-        search, rows = self._experiment.search, self._sizes.database
+        search, rows = self._experiment.search, self.sizes.database
         exact = sum(search.dims) * rows * search.queries * 6 / self._speed
         graphs = [index for index in search.indexes if index.name != "exact"]
         built = GRAPH_SECONDS * rows * sum(search.dims) * len(graphs)
-        memory = 3 * FLOAT * rows * max(search.dims) + FLOAT * self._sizes.queries * max(
-            search.dims
-        )
+        memory = 3 * FLOAT * rows * max(search.dims) + FLOAT * self.sizes.queries * max(search.dims)
         return Cost(5 + exact + built, PROGRAM + memory)
 
     def _training_memory(self, training: Training, shape: Shape) -> float:
@@ -239,22 +247,22 @@ class Estimate:
         at_once = min(training.micro_batch or training.batch_size, training.batch_size)
         activations = at_once * self._activations[shape]
         pixels = training.batch_size * prod(shape) * (3 + 3 * FLOAT)  # read ahead, normalised
-        logits = 4 * FLOAT * len(training.dims) * at_once * self._sizes.classes
+        logits = 4 * FLOAT * len(training.dims) * at_once * self.sizes.classes
         weights = _states(training) * self._weights
         return PROGRAM + self._images() + weights + activations + pixels + logits
 
     def _shape(self, side: int | None) -> Shape:
         """Give the shape of a training image; vectors have one size only."""
-        shape = self._sizes.shape
+        shape = self.sizes.shape
         return (3, side, side) if side and len(shape) == 3 else shape
 
     def _images(self) -> float:
         """Bytes of images that are kept in memory."""
-        sizes = self._sizes
+        sizes = self.sizes
         return 0 if sizes.files else float((sizes.train + sizes.queries) * prod(sizes.shape))
 
     def _logits(self, dims: Sequence[int]) -> float:
-        sizes = self._sizes
+        sizes = self.sizes
         return FLOAT * len(dims) * sizes.queries * sizes.classes if sizes.same_classes else 0
 
     def _dims_of(self, method: str, measured: bool = False) -> Sequence[int]:
@@ -288,11 +296,11 @@ class Estimate:
     def _decoding(self, images: int) -> float:
         """Seconds to decode images, which goes on beside the computing."""
         cores = min(DECODERS, os.cpu_count() or 1)
-        return images * DECODE_SECONDS / cores if self._sizes.files else 0
+        return images * DECODE_SECONDS / cores if self.sizes.files else 0
 
     @cached_property
     def _largest(self) -> float:
-        return largest_features(self._module, self._sizes.shape)
+        return largest_features(self._module, self.sizes.shape)
 
     @cached_property
     def _work(self) -> "_OfShapes":

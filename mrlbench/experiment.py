@@ -234,9 +234,12 @@ class Experiment(Strict):
                     f"and some of the seeds {self.seeds}, got {seeds}"
                 )
         for method in training.methods:
-            check_method(method, self.width)
+            experiment._check_method(method)
             experiment._check_training(method)
         return experiment
+
+    def _check_method(self, method: str) -> None:
+        check_method(method, self.width)
 
     def _check_training(self, method: str) -> None:
         """Refuse a variant whose dims, start or modules do not fit."""

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from mrlbench.errors import UserError
 from mrlbench.experiment import Experiment
+from mrlbench.text_experiment import TextExperiment
 
 
 def read(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -39,8 +40,9 @@ def parse(table: dict[str, Any], source: str) -> Experiment:
     Raises:
         UserError: The first key that does not fit.
     """
+    schema = _schema(table)
     try:
-        return Experiment.model_validate(table)
+        return schema.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -48,7 +50,7 @@ def parse(table: dict[str, Any], source: str) -> Experiment:
         came = (
             "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
         )
-        raise UserError(f"{source}: {key}: {problem}{came}{_known_keys(first)}") from error
+        raise UserError(f"{source}: {key}: {problem}{came}{_known_keys(schema, first)}") from error
 
 
 def find(name: str | Path) -> Path:
@@ -105,11 +107,17 @@ def _override(table: dict[str, Any], override: str) -> None:
         table[parents[0]] = {"name": value}  # the old plug-in's arguments do not fit the new one
 
 
-def _known_keys(error: Any) -> str:  # noqa: ANN401 (pydantic's error details)
+def _schema(table: dict[str, Any]) -> type[Experiment]:
+    """Tell an experiment that trains a text model from others: by its pairs."""
+    training = table.get("training")
+    return TextExperiment if isinstance(training, dict) and "pairs" in training else Experiment
+
+
+def _known_keys(schema: type[Experiment], error: Any) -> str:  # noqa: ANN401 (pydantic's details)
     """Name the keys that the table does take, after an unknown one."""
     if error["type"] != "extra_forbidden":
         return ""
-    model: Any = Experiment
+    model: Any = schema
     for part in error["loc"][:-1]:
         field = model.model_fields.get(part) if isinstance(part, str) else None
         if field is None or not isinstance(field.annotation, type):

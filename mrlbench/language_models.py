@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,18 @@ class ModelFolder:
 
 
 def find_model(name: str, revision: str = "") -> ModelFolder:
-    """Find a model: a folder, or a name of the Hugging Face hub, downloaded where it is not yet.
+    """Find a model: a folder, an installed package that carries one, or a name of the hub.
+
+    A name of the Hugging Face hub is downloaded where it is not yet.
 
     Raises:
         UserError: No such folder or name, no network, or files without weights.
     """
     path = Path(name).expanduser()
+    packaged = None if path.is_dir() else _packaged(name)
+    path = packaged or path
     if path.is_dir():
-        name = path.resolve().name
+        name = name if packaged else path.resolve().name
         if revision:
             raise UserError(f"revision: expected none with a folder, {path}, got {revision!r}")
     else:
@@ -78,6 +83,16 @@ def find_model(name: str, revision: str = "") -> ModelFolder:
             f"expected a model's weights in {path}, got neither *.safetensors nor *.bin"
         )
     return ModelFolder(path, name, revision, _hash(path))
+
+
+def _packaged(name: str) -> Path | None:
+    """Look for a model of sentence-transformers in an installed package, without running it."""
+    module = name.replace("-", "_")
+    found = find_spec(module) if module.isidentifier() else None
+    if found is None or found.origin is None:
+        return None
+    inside = sorted(Path(found.origin).parent.glob("*/modules.json"))
+    return inside[0].parent if inside else None
 
 
 def _download(name: str, revision: str) -> Path:
@@ -139,6 +154,40 @@ def loading(model: ModelFolder) -> Iterator[None]:
         raise UserError(f"{model.name}: needs the package {error.name!r}") from error
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise UserError(f"expected a model in {model.path}: {_first_line(error)}") from error
+
+
+def open_pipeline(
+    files: ModelFolder, device: str, dtype: str = "float32", trust_remote_code: bool = False
+) -> Any:  # noqa: ANN401 (its classes are not typed here)
+    """Load a `SentenceTransformer`.
+
+    Raises:
+        UserError: The files are not what they should be, or a package is missing.
+    """
+    with loading(files):
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        return SentenceTransformer(
+            str(files.path),
+            device=device,
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            model_kwargs={"dtype": torch.bfloat16 if dtype == "bf16" else torch.float32},
+        )
+
+
+def set_length(model: Any, max_length: int) -> None:  # noqa: ANN401
+    """Set how many tokens a `SentenceTransformer` reads of a text; 0 keeps the model's limit.
+
+    Raises:
+        UserError: The model cannot read so many.
+    """
+    check_length(max_length, getattr(model.transformers_model, "config", None))
+    if max_length:
+        model.max_seq_length = max_length
 
 
 def _first_line(error: Exception) -> str:

@@ -19,11 +19,20 @@ from pydantic import ConfigDict, ValidationError, create_model
 from mrlbench.errors import UserError
 
 Kind = Literal[
-    "datasets", "models", "methods", "reducers", "indexes", "metrics", "encoders", "corpora"
+    "datasets",
+    "models",
+    "methods",
+    "reducers",
+    "indexes",
+    "metrics",
+    "encoders",
+    "corpora",
+    "text_models",
+    "text_losses",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 # given by the program, not the user
-PROVIDED = {"data_dir", "width", "classes", "dims", "weights", "device"}
+PROVIDED = {"data_dir", "width", "classes", "dims", "weights", "device", "sentences"}
 
 
 def public(name: str) -> str:

@@ -7,7 +7,7 @@ arguments are what may stand beside its name in an experiment.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -317,6 +317,24 @@ class Corpus:
     scores: FloatArray | None = None
     fingerprint: str = ""
     query_set: str = "test"
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """What a text-model plug-in gives: where the training of a text model begins.
+
+    Attributes:
+        pipeline: A `sentence_transformers.SentenceTransformer`, in training or evaluation mode.
+        content: SHA-256 over all that its vectors depend on.
+    """
+
+    pipeline: Any  # its classes are not typed here
+    content: str
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.pipeline.get_embedding_dimension())
 
 
 @runtime_checkable

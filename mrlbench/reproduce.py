@@ -6,16 +6,15 @@ from functools import partial
 
 from mrlbench import measurements
 from mrlbench.analyses import Analyst, run_analyst
-from mrlbench.embedding.extract import is_written
 from mrlbench.errors import UserError
-from mrlbench.estimates import Cost, Estimate, published_sizes, sizes_of
+from mrlbench.estimates import Cost, Estimate
 from mrlbench.paper.verdicts import write_claims
 from mrlbench.reports.plots import draw_all
 from mrlbench.search.nested import check_k
 from mrlbench.session import Session
 from mrlbench.sources import run_sources
 from mrlbench.stages import Workshop
-from mrlbench.training import checkpoint
+from mrlbench.text_estimates import estimate_of
 
 # stages that look at neighbours, of which there must be enough
 NEIGHBOURS = ("eval-retrieval", "eval-adaptive-retrieval", "bench-search")
@@ -53,10 +52,8 @@ def plan(workshop: Workshop, threads: int, force: bool = False, dry: bool = Fals
         UserError: The data set has fewer rows than the experiment looks at.
     """
     run, evaluation = workshop.run, workshop.run.experiment.evaluation
-    sizes = published_sizes(run.experiment.dataset) if dry else None
-    sizes = sizes or sizes_of(workshop.dataset)
+    estimate = estimate_of(workshop, dry)
     begun = not dry or bool(run.manifest().get("data"))  # else nothing can be done
-    estimate = Estimate(run.experiment, sizes, workshop.device)
     wants = partial(_wants, evaluation.steps)
     for k in (
         *evaluation.k,
@@ -64,25 +61,26 @@ def plan(workshop: Workshop, threads: int, force: bool = False, dry: bool = Fals
         *(each.lengths[0] for each in evaluation.funnels),
     ):
         if any(map(wants, NEIGHBOURS)):
-            check_k(k, sizes.database)
+            check_k(k, estimate.sizes.database)
     steps: list[Step] = []
     for method, seed in workshop.pairs:
         inputs = workshop.inputs(method, seed) if begun else ""
         if not run.experiment.training.models:
             steps.append(_training_step(workshop, estimate, method, seed, inputs))
-        name, folder = f"embed {method} seed-{seed}", run.embeddings(method, seed)
-        embed = partial(workshop.embed_one, method, seed)
-        done = begun and is_written(folder, inputs)
+        name, embed = f"embed {method} seed-{seed}", partial(workshop.embed_one, method, seed)
+        done = begun and workshop.is_embedded(method, seed, inputs)
         steps.append(Step(name, estimate.embedding(method), done, embed))
     session = _Later(workshop, threads, force)
     embedded = all(step.done for step in steps)
     later = _measuring_steps(session, estimate, embedded)
-    if "mrl" in run.experiment.training.methods and not run.experiment.training.models:
+    if estimate.compares_steps:
         later.append(_cost_step(workshop, estimate, force))
     steps += [step for step in later if wants(step.name)]
     _check_steps(evaluation.steps, [step.name for step in later])
     steps.append(Step("plot", PLOT, False, partial(draw_all, run)))
-    return [*steps, Step("claims", CLAIMS, False, partial(write_claims, run))]
+    if estimate.judges_claims:
+        steps.append(Step("claims", CLAIMS, False, partial(write_claims, run)))
+    return steps
 
 
 def _measuring_steps(session: "_Later", estimate: Estimate, embedded: bool) -> list[Step]:
@@ -139,10 +137,9 @@ def _bytes(count: float) -> str:
 def _training_step(
     workshop: Workshop, estimate: Estimate, method: str, seed: int, inputs: str
 ) -> Step:
-    run, name = workshop.run, f"train {method} seed-{seed}"
-    trained = run.model(method, seed) / checkpoint.NAME
-    done = run.is_done(name, inputs) and trained.is_file()
-    return Step(name, estimate.training(method), done, partial(workshop.train_one, method, seed))
+    done = workshop.is_trained(method, seed, inputs)
+    train = partial(workshop.train_one, method, seed)
+    return Step(f"train {method} seed-{seed}", estimate.training(method), done, train)
 
 
 class _Later:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,8 +10,8 @@ from mrlbench.dims import check_dims, default_dims
 from mrlbench.embedding.folder import Embeddings, open_embeddings, open_logits_only
 from mrlbench.embedding.logits import open_logits_file
 from mrlbench.errors import UserError
-from mrlbench.evaluation.source import Origin, Source
-from mrlbench.experiment import has_separate_networks, split_method, split_variant
+from mrlbench.evaluation.source import Source
+from mrlbench.experiment import split_method, split_variant
 from mrlbench.plugins import check_arguments
 from mrlbench.runs import Output
 from mrlbench.stages import Workshop, width_folder
@@ -42,8 +41,8 @@ def run_sources(
         for source in _sources(workshop, method, seed, own, baselines)
     ]
     found += [
-        _beside(workshop, name, Path(folder), dims, baselines)
-        for name, folder in experiment.evaluation.beside.items()
+        _beside(workshop, name, folder, dims, baselines)
+        for name, folder in workshop.beside().items()
     ]
     if not found:
         methods = ", ".join(experiment.training.methods)
@@ -54,7 +53,7 @@ def run_sources(
 def _own_dims(workshop: Workshop, method: str, dims: Sequence[int]) -> list[int]:
     experiment = workshop.run.experiment
     own = split_method(method)[1].get("dim", experiment.width)
-    if has_separate_networks(method):
+    if workshop.is_separate(method):
         wanted = dims or experiment.evaluation.dims
         return [dim for dim in experiment.training_of(method).dims if dim in wanted]
     if own == experiment.width:
@@ -72,7 +71,7 @@ def _sources(
 ) -> list[Source]:
     """Open the vectors of a method: one folder, or one for each dim that has its own."""
     whole = _source(workshop, method, seed, dims, baselines)
-    if not has_separate_networks(method):
+    if not workshop.is_separate(method):
         return [whole]
     return [_at_width(whole, dim) for dim in dims]
 
@@ -123,7 +122,7 @@ def _source(
         full_width=width in (0, experiment.width),
         baselines=tuple(reducers) if width == experiment.width and not variant else (),
         device=workshop.device.type,
-        origin=Origin(workshop.image_multiply_adds, partial(workshop.mirror_one, method, seed)),
+        origin=workshop.origin(method, seed),
     )
 
 
@@ -137,7 +136,9 @@ def _beside(
     """Open somebody's embeddings folder that the experiment wants measured beside its own."""
     evaluation = workshop.run.experiment.evaluation
     reducers = evaluation.baselines if baselines is None else baselines
-    source = folder_source(folder, workshop.run, dims or evaluation.dims, reducers, workshop.device)
+    width = open_embeddings(folder).width  # theirs may be narrower
+    wanted = [dim for dim in dims or evaluation.dims if dim <= width]
+    source = folder_source(folder, workshop.run, wanted, reducers, workshop.device)
     names = {**source.names, "dataset": workshop.run.experiment.dataset.name, "method": name}
     return replace(source, names=names, label=name)
 

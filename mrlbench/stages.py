@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from mrlbench.embedding.head import NAME as HEAD
 from mrlbench.embedding.head import write_head
 from mrlbench.embedding.logits import MIRRORED
 from mrlbench.errors import UserError
+from mrlbench.evaluation.source import Origin
 from mrlbench.evaluation.training_cost import training_cost
+from mrlbench.experiment import has_separate_networks
 from mrlbench.files import digest
 from mrlbench.heads import NestedHead
 from mrlbench.lending import check_lent, lender
@@ -165,6 +167,27 @@ class Workshop:
         extractor = Extractor(*network, self.dataset, self.device)
         with self.run.stage(f"embed-mirrored {method} seed-{seed}", inputs):
             extractor.write_mirrored(folder, inputs, f"{method} seed {seed}, mirrored")
+
+    def is_trained(self, method: str, seed: int, inputs: str) -> bool:
+        """Tell whether a method was trained with these inputs, and its model is there."""
+        there = (self.run.model(method, seed) / checkpoint.NAME).is_file()
+        return there and self.run.is_done(f"train {method} seed-{seed}", inputs)
+
+    def is_embedded(self, method: str, seed: int, inputs: str) -> bool:
+        """Tell whether the embeddings of a method are whole and made from these inputs."""
+        return is_written(self.run.embeddings(method, seed), inputs)
+
+    def is_separate(self, method: str) -> bool:
+        """Tell whether each dim of a method has a network, and so vectors, of its own."""
+        return has_separate_networks(method)
+
+    def origin(self, method: str, seed: int) -> Origin | None:
+        """Say how to look closer at the model behind the vectors."""
+        return Origin(self.image_multiply_adds, partial(self.mirror_one, method, seed))
+
+    def beside(self) -> dict[str, Path]:
+        """Name the embeddings folders that are measured beside the run's own."""
+        return {name: Path(each) for name, each in self.run.experiment.evaluation.beside.items()}
 
     def image_multiply_adds(self) -> int:
         """Count the multiply–adds of one image through the backbone."""

@@ -41,12 +41,15 @@ def import_checkpoint(
     from mrlbench.authors.checkpoint import read_released
     from mrlbench.authors.install import install, plan_run
     from mrlbench.stages import Workshop
+    from mrlbench.text_experiment import TextExperiment
     from mrlbench.training.devices import choose_device
 
     folder = run or runs.RESULTS / Path(experiment or DEFAULT).stem
     own = folder / "experiment.toml"
     resolved = experiment_file.read(experiment or (own if own.is_file() else DEFAULT), set_ or [])
     released = read_released(file)
+    if isinstance(resolved, TextExperiment):
+        raise UserError("expected an experiment that trains on images, got one of texts")
     method = released.choose_method(as_, resolved.width)
     planned = plan_run(folder, resolved, method, seed)
     workshop = Workshop(planned, options.data_folder(data_dir), choose_device("cpu"))

@@ -97,14 +97,13 @@ def reproduce(
 
 def open_workshop(run: Path | None, threads: int, device: str, data_dir: Path | None) -> "Workshop":
     """Open a run that is there."""
-    from mrlbench import runs
-    from mrlbench.stages import Workshop
+    from mrlbench import runs, text_stages
     from mrlbench.threads import use_threads
     from mrlbench.training.devices import choose_device
 
     use_threads(threads)
     folder = options.data_folder(data_dir)
-    return Workshop(runs.open_run(run), folder, choose_device(device))
+    return text_stages.open_workshop(runs.open_run(run), folder, choose_device(device))
 
 
 def _new_workshop(
@@ -117,8 +116,7 @@ def _new_workshop(
     dry_run: bool = False,
 ) -> "Workshop":
     """Make or go on with the run of an experiment."""
-    from mrlbench import experiment_file, runs
-    from mrlbench.stages import Workshop
+    from mrlbench import experiment_file, runs, text_stages
     from mrlbench.threads import use_threads
     from mrlbench.training.devices import choose_device
 
@@ -127,7 +125,7 @@ def _new_workshop(
     use_threads(threads)
     folder = run or runs.RESULTS / Path(experiment).stem
     opened = runs.Run(folder, resolved) if dry_run else runs.create(resolved, folder)
-    return Workshop(opened, options.data_folder(data_dir), chosen)
+    return text_stages.open_workshop(opened, options.data_folder(data_dir), chosen)
 
 
 COMMANDS = {"train": train, "embed": embed, "reproduce": reproduce}

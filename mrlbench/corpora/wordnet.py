@@ -28,6 +28,7 @@ FILES = Published(
     package_folder=Path("usr/share/wordnet"),
 )
 Value = TypeVar("Value")
+DEFINITIONS, LEMMAS = 116_000, 118_000  # of 3.0, about
 ONE_IN = 5  # lemmas that are held out of the training
 EXAMPLES = re.compile(r'[;:]\s*"')
 MARKER = re.compile(r"\((a|p|ip)\)$")  # where an adjective may stand: galore(ip)
@@ -40,6 +41,7 @@ def wordnet(
     seed: int = 0,
     split: Literal["train", "test"] = "test",
     path: str = "",
+    disjoint: bool = False,
 ) -> Corpus:
     """Lemmas that ask for the definitions of all their meanings, in a pool drawn by seed.
 
@@ -54,10 +56,15 @@ def wordnet(
         split: Which lemmas: one in five is held out as `test`, whatever the seed. Definitions are
             not held out: those of the pool are searched in both.
         path: Folder with the data files of another version; empty takes 3.0.
+        disjoint: Leave out definitions that a lemma of the other split has too, so that who trains
+            on one has seen no answer of the other.
     """
     synsets = _read(Path(path)) if path else _read_published(data_dir)
     random = np.random.default_rng(seed)
-    pool = _draw(_by_definition(synsets), rows, random, "rows")
+    definitions = _by_definition(synsets)
+    if disjoint:
+        definitions = _without_shared(definitions, split == "test")
+    pool = _draw(definitions, rows, random, "rows")
     relevant = _by_lemma(pool)
     asked = sorted(lemma for lemma in relevant if is_held_out(lemma) == (split == "test"))
     chosen = _draw({lemma: relevant[lemma] for lemma in asked}, queries, random, "queries")
@@ -71,6 +78,11 @@ def wordnet(
             query_set=split,
         )
     )
+
+
+def sizes(rows: int = 20_000, queries: int = 2000) -> tuple[int, int]:
+    """Tell how many documents and queries there will be, about, before anything is read."""
+    return rows or DEFINITIONS, queries or LEMMAS
 
 
 def is_held_out(lemma: str) -> bool:
@@ -99,14 +111,28 @@ def _by_definition(synsets: Sequence[Synset]) -> dict[str, list[Synset]]:
     return found
 
 
+def _without_shared(known: Mapping[str, list[Synset]], held_out: bool) -> dict[str, list[Synset]]:
+    """Keep the definitions all of whose lemmas are of one split."""
+    return {
+        definition: synsets
+        for definition, synsets in known.items()
+        if all(is_held_out(lemma) == held_out for lemma in _lemmas(synsets))
+    }
+
+
 def _by_lemma(pool: Mapping[str, Sequence[Synset]]) -> dict[str, list[str]]:
     """List the documents that each lemma is to find."""
     found: dict[str, list[str]] = {}
     for synsets in pool.values():
-        words = (word for synset in synsets for word in synset.words)
-        for lemma in dict.fromkeys(MARKER.sub("", word).lower() for word in words):
+        for lemma in _lemmas(synsets):
             found.setdefault(lemma, []).append(_id(synsets))
     return found
+
+
+def _lemmas(synsets: Sequence[Synset]) -> dict[str, None]:
+    """List the different lemmas of some synsets, in order."""
+    words = (word for synset in synsets for word in synset.words)
+    return dict.fromkeys(MARKER.sub("", word).lower() for word in words)
 
 
 def _id(synsets: Sequence[Synset]) -> str:

@@ -7,7 +7,13 @@ import numpy as np
 
 from mrlbench.arrays import FloatArray
 from mrlbench.errors import UserError
-from mrlbench.language_models import ModelFolder, check_length, count_longer, find_model, loading
+from mrlbench.language_models import (
+    ModelFolder,
+    count_longer,
+    find_model,
+    open_pipeline,
+    set_length,
+)
 from mrlbench.protocols import Encoder, Role
 
 LAYER_NORM = "nomic-embed-text-v1.5"  # its authors normalise so before they cut
@@ -30,7 +36,7 @@ def sentence_transformers(
     """Encode as the model's own files say, at full width.
 
     Args:
-        name: A folder, or a name of the Hugging Face hub.
+        name: A folder, an installed package with a model in it, or a name of the Hugging Face hub.
         revision: A commit or tag of the hub; empty takes the newest.
         query_prompt: Put before each query; None takes the model's own.
         document_prompt: Put before each document; None takes the model's own.
@@ -52,29 +58,10 @@ def sentence_transformers(
         )
     files = find_model(name, revision)
     normalised = LAYER_NORM in name.lower() if layer_norm is None else layer_norm
-    model = _open(files, dtype, device, trust_remote_code)
-    check_length(max_length, getattr(model.transformers_model, "config", None))
-    if max_length:
-        model.max_seq_length = max_length
+    model = open_pipeline(files, device, dtype, trust_remote_code)
+    set_length(model, max_length)
     given: dict[Role, str | None] = {"query": query_prompt, "document": document_prompt}
     return _SentenceTransformers(files, model, given, batch, normalised, dtype)
-
-
-def _open(files: ModelFolder, dtype: str, device: str, trust: bool) -> Any:  # noqa: ANN401
-    """Load the model; its classes are not typed here."""
-    with loading(files):
-        import torch
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()
-        return SentenceTransformer(
-            str(files.path),
-            device=device,
-            trust_remote_code=trust,
-            local_files_only=True,
-            model_kwargs={"dtype": torch.bfloat16 if dtype == "bf16" else torch.float32},
-        )
 
 
 class _SentenceTransformers:

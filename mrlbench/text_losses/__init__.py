@@ -1,0 +1,1 @@
+"""Losses that text models are trained with, those of sentence-transformers, one file each."""

@@ -1,0 +1,1 @@
+"""Text models that a training begins with, one file each."""
