@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mrlbench.errors import UserError
 from mrlbench.files import digest
-from mrlbench.protocols import Corpus, Texts
+from mrlbench.protocols import Corpus, Items, Texts
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +38,14 @@ def training_pairs(corpus: Corpus, evaluated: Corpus) -> Pairs:
         evaluated: To evaluate on.
 
     Raises:
-        UserError: No pairs, or none is left.
+        UserError: No texts, no pairs, or none is left.
     """
     known = _pairs(corpus)
     if len(known) == 0:
         raise UserError(
             "training.pairs: expected a corpus of queries and their documents, got none"
         )
-    asked = {_plain(text) for text in evaluated.queries.texts}
+    asked = {_plain(text) for text in _texts(evaluated.queries).texts}
     answers = {_plain(text) for text in _pairs(evaluated).documents}
     kept = [
         (query, document)
@@ -72,7 +72,14 @@ def _pairs(corpus: Corpus) -> Pairs:
     )
 
 
-def _by_id(texts: Texts) -> dict[str, str]:
+def _texts(items: Items) -> Texts:
+    if not isinstance(items, Texts):
+        raise UserError(f"training.pairs: expected a corpus of texts, got one of {items.unit}")
+    return items
+
+
+def _by_id(items: Items) -> dict[str, str]:
+    texts = _texts(items)
     return dict(zip(texts.ids, texts.texts, strict=True))
 
 
