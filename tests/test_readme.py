@@ -56,13 +56,31 @@ def test_the_count_of_verdicts_is_that_of_the_published_run():
     assert list(said.groups()) == counts
 
 
+def test_the_table_of_text_models_is_that_of_the_published_run():
+    table = pd.read_csv(ROOT / "results" / "wordnet" / "retrieval.csv").query("metric == 'map@10'")
+    of = table.set_index(["method", "reducer", "dim"])["value"]
+    lines = re.findall(r"^\| (\d+) \| (0\..*) \|$", README, re.MULTILINE)
+    assert len(lines) == 3
+    for dim, numbers in lines:
+        twin = ("fixed", "prefix") if dim == "384" else ("fixed-384", "prefix")
+        models = (("mrl", "prefix"), twin, ("fixed-384", "pca"), ("untuned", "prefix"))
+        models += (("wordllama", "prefix"),)
+        for (method, reducer), said in zip(models, numbers.split(" | "), strict=False):
+            assert said == f"{of[method, reducer, int(dim)]:.3f}", (dim, method, reducer)
+
+
+def test_a_cut_is_what_it_is_said_to_be():
+    (block,) = re.findall(r"```python\n(import numpy.*?)```", README, re.DOTALL)
+    exec(compile(block, "README.md", "exec"), {})
+
+
 @pytest.mark.slow
 def test_every_command_works_as_typed(tmp_path):
     elsewhere = (
         "make ",
         "fashion-mnist",
         "tiny-imagenet",
-        "~/photos",
+        "photos",
     )  # CI's own, hours of work, the user's photos
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     typed = [line for line in commands() if line and not any(each in line for each in elsewhere)]

@@ -103,6 +103,7 @@ def _map_by_mflops(output: Output) -> Figure | None:
                 zorder=3,
             )
     axes.set_xscale("log")
+    log_axis(axes.xaxis)
     axes.legend(fontsize=7, frameon=False, loc="lower right")
     return figure
 
