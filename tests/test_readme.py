@@ -64,7 +64,7 @@ def test_the_table_of_text_models_is_that_of_the_published_run():
     for dim, numbers in lines:
         models = ("mrl", "fixed-384", "fixed-384", "untuned", "wordllama")
         reducers = ("prefix", "prefix", "pca", "prefix", "prefix")
-        said_of = [each for each in numbers.split(" | ") if each.strip()]
+        said_of = [each.strip() for each in numbers.split("|") if each.strip()]
         for method, reducer, said in zip(models, reducers, said_of, strict=False):
             assert said == f"{of[method, reducer, int(dim)]:.3f}", (dim, method, reducer)
 
