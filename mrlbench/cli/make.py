@@ -78,6 +78,7 @@ def reproduce(
 ) -> None:
     """Do all of an experiment in order: train, embed, measure, plot; skip what is done."""
     progress.quiet = quiet
+    from mrlbench.reports.seeds import write_seeds
     from mrlbench.reports.tables import main_table
     from mrlbench.reproduce import format_plan, plan
     from mrlbench.threads import use_threads
@@ -90,6 +91,7 @@ def reproduce(
         return
     for step in steps:
         step.run()
+    write_seeds(workshop.run)
     if not quiet:
         typer.echo(main_table(workshop.run))
     typer.echo(f"tables: {workshop.run.folder}/*.csv   figures: {workshop.run.plots}/*.png")

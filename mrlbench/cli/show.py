@@ -14,10 +14,14 @@ def plot(
         typer.Argument(help="A run, or any folder with CSV files; the newest run if left out."),
     ] = None,
 ) -> None:
-    """Draw every figure that the CSV files of a run allow, as PNG and SVG."""
+    """Draw every figure that the CSV files of a run allow, as PNG and SVG.
+
+    Where something was trained with several seeds, seeds.csv has mean, spread, and each of them.
+    """
     from mrlbench import runs
     from mrlbench.files import check_writable
     from mrlbench.reports.plots import draw_all
+    from mrlbench.reports.seeds import write_seeds
 
     output = runs.Output(run) if run and any(run.glob("*.csv")) else runs.open_run(run)
     check_writable(output.plots)
@@ -26,7 +30,7 @@ def plot(
         raise UserError(
             f"expected CSV files to plot in {output.folder}, got none: run eval-* first"
         )
-    for path in drawn:
+    for path in [*drawn, *filter(None, [write_seeds(output)])]:
         typer.echo(f"wrote {path}")
 
 
