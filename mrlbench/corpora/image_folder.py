@@ -134,7 +134,8 @@ def _corpus(
         asked: The class of each query.
         names: Of the classes.
     """
-    if unknown := next((each for each in asked if each not in set(names)), None):
+    known = set(names)
+    if unknown := next((each for each in asked if each not in known), None):
         raise UserError(
             f"{documents.root}: expected the classes of the queries, got no images of {unknown!r}"
         )
