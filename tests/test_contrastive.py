@@ -1,10 +1,9 @@
 """Contrastive training of two towers: the loss, what is normalised, and zero-shot classes."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
+from tiny_clip import PREPROCESS, write_tiny_clip
 
 from mrlbench import experiment_file, measurements
 from mrlbench.captions import captioned, word_tokenizer
@@ -200,27 +199,9 @@ def test_images_are_measured_as_any_others(run):
     assert {"pca", "random-dims"} <= set(table[table["method"] == "contrastive-512"]["reducer"])
 
 
-CLIP = {
-    "embed_dim": 24,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
-    "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-}
-PREPROCESS = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.25], "size": [32, 32]}
-
-
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory):
-    """Save a tiny open_clip model with random weights as its authors lay folders out."""
-    from open_clip import model as theirs
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("clip")
-    vision, text = (CLIP[f"{tower}_cfg"] for tower in ("vision", "text"))
-    network = theirs.CLIP(24, theirs.CLIPVisionCfg(**vision), theirs.CLIPTextCfg(**text))
-    config = {"model_cfg": CLIP, "preprocess_cfg": PREPROCESS}
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    torch.save(network.state_dict(), folder / "open_clip_pytorch_model.bin")
-    return folder, network.eval()
+    return write_tiny_clip(tmp_path_factory.mktemp("clip"))
 
 
 def test_an_open_clip_folder_gives_both_towers(clip_folder):

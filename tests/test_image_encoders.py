@@ -13,6 +13,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.datasets import load_sample_images
+from tiny_clip import PREPROCESS, write_tiny_clip
 
 from mrlbench import measurements
 from mrlbench.embedding.folder import open_embeddings
@@ -234,27 +235,12 @@ def test_torchvision_refuses_what_it_cannot_take_features_of(saved):
         make("encoders", "torchvision", arguments)
 
 
-CLIP = {
-    "embed_dim": 24,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
-    "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-}
-PREPROCESS = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.25], "size": [32, 32]}
-
-
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Save a tiny open_clip model with random weights as its authors lay folders out."""
-    theirs = pytest.importorskip("open_clip").model
-    torch.manual_seed(0)
+    pytest.importorskip("open_clip")
     folder = tmp_path_factory.mktemp("models") / "tiny-clip"
     folder.mkdir()
-    vision, text = (CLIP[f"{tower}_cfg"] for tower in ("vision", "text"))
-    network = theirs.CLIP(24, theirs.CLIPVisionCfg(**vision), theirs.CLIPTextCfg(**text))
-    config = {"model_cfg": CLIP, "preprocess_cfg": PREPROCESS}
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    torch.save(network.state_dict(), folder / "open_clip_pytorch_model.bin")
-    return folder, network.eval()
+    return write_tiny_clip(folder)
 
 
 def test_open_clip_gives_both_towers(clip, whole):
