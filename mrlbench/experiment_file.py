@@ -1,5 +1,6 @@
 """Experiment files: found by path or by name, overridden, read and checked."""
 
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,10 @@ def find(name: str | Path) -> Path:
     )
 
 
+PART = re.compile(r""""[^"]*"|'[^']*'|[^."']+""")
+ASSIGNED = re.compile(r"""((?:"[^"]*"|'[^']*'|[^="'])+)=(.*)""", re.DOTALL)
+
+
 def _shipped() -> Path:
     package = Path(__file__).parent
     inside = package / "experiments"  # in a wheel; in a checkout they stand beside the package
@@ -79,12 +84,15 @@ def _shipped() -> Path:
 def read_override(override: str, example: str = "training.epochs=5") -> tuple[str, Any]:
     """Split `key.sub=value` and read the value: TOML, and a bare word is a string.
 
+    A part of the key in quotes may have dots and equals signs, such as the name of a variant.
+
     Raises:
         UserError: There is no value.
     """
-    key, equals, text = override.partition("=")
-    if not equals:
+    found = ASSIGNED.fullmatch(override)
+    if not found:
         raise UserError(f"--set: expected key=value such as {example}, got {override!r}")
+    key, text = found.groups()
     try:
         return key, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -93,7 +101,7 @@ def read_override(override: str, example: str = "training.epochs=5") -> tuple[st
 
 def _override(table: dict[str, Any], override: str) -> None:
     key, value = read_override(override)
-    *parents, leaf = key.split(".")
+    *parents, leaf = (part.strip("\"'") for part in PART.findall(key))
     place: Any = table
     try:
         for part in parents:

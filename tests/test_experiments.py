@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import write_folder
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
 
 from mrlbench import experiment_file
@@ -15,6 +17,7 @@ from mrlbench.text_experiment import TextExperiment
 from mrlbench.training.loop import Training
 from mrlbench.training.schedule import image_size
 
+WORDS = [first + second for first in "bdfgklmn" for second in ("ack", "ell", "ino", "oop", "ush")]
 ALL = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
 PAPER = ["imagenet1k-resnet50", "imagenet4k", "imagenet-v2"]
 
@@ -24,8 +27,44 @@ def test_every_experiment_opens_with_its_command_and_what_to_expect(path):
     comment = "".join(re.findall(r"\A(?:#.*\n)+", path.read_text()))
     command = "" if path.stem == "fashion-mnist" else f" {path.stem}"  # it is the default
     assert re.search(rf"mrlbench reproduce{command}\b", comment)
-    assert re.search("expected|not run here|published", comment, re.IGNORECASE)
-    assert re.search(r"minute|second|hour|how long|results/", comment, re.IGNORECASE)
+    assert "Expected" in comment
+    time = r"(\d+|half an|an|a) (minute|second|hour)s?|under a minute|--dry-run` says how long"
+    assert re.search(time, comment.replace("\n# ", " "), re.IGNORECASE)
+
+
+def write_inputs(folder):
+    """What a user brings to the experiments on vectors, texts and pairs of their own."""
+    write_folder(folder / "photos", n=300, width=1280)
+    write_folder(folder / "results/tiny-imagenet/embeddings/fixed-2048/seed-0", n=300, width=2048)
+    (folder / "nli").mkdir()
+    for part in ("train", "test"):
+        lines = [
+            f"{part} {n} {word},some {word} {n} {part},entailment"
+            for n in range(3)
+            for word in WORDS
+        ]
+        (folder / "nli" / f"{part}.csv").write_text("\n".join(["premise,hypothesis,label", *lines]))
+    (folder / "text").mkdir()
+    (folder / "text" / "all.txt").write_text("\n".join([" ".join(WORDS)] * 9000))
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(WORDS, trainers.WordPieceTrainer(special_tokens=special))
+    (folder / "tokenizer").mkdir()
+    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
+
+
+@pytest.mark.parametrize(
+    "name", ["photos-head", "frozen-head", "nli-sentence-transformer", "bert-mlm"]
+)
+def test_an_experiment_on_what_the_user_brings_has_a_plan(name, mrlbench, tmp_path, monkeypatch):
+    write_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = ("reproduce", name, "--dry-run", "--run", "run", "--data-dir", tmp_path)
+    status, out, err = mrlbench(*command, "--threads=1")
+    assert status == 0, err
+    assert out.splitlines()[-1].startswith("in all, about")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)

@@ -99,6 +99,67 @@ def test_the_recipe_of_imagenet1k_runs_on_a_miniature(trained):
     assert (rows(trained, "knn", method="mrl")["value"] > 0.6).all()
 
 
+ONCE = [
+    *("--set=dataset.size=32", "--set=training.epochs=1", "--set=training.batch_size=8"),
+    *("--set=training.micro_batch=4", "--set=training.precision=float32", "--set=evaluation.k=[1]"),
+    *("--set=evaluation.shortlist=8", "--set=search.queries=10", "--threads=1", "-q"),
+]
+NARROW = ["--set=model.width_per_group=4", "--set=training.image_sizes=[[1, 32]]"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        (
+            "imagenet1k-vit-b16",
+            [
+                "model.image_size=32",
+                "model.layers=1",
+                "model.mlp_width=64",
+                "training.methods=['mrl', 'fixed-12']",
+            ],
+            {("mrl", "", 12), ("mrl", "", 768), ("fixed-12", "", 12)},
+        ),
+        (
+            "imagenet1k-ablations",
+            ["model.blocks=[1, 1, 1, 1]"],
+            {("mrl", "weights=8-boost", 8), ("mrl", "start=6", 6), ("mrl", "dims=uniform", 212)},
+        ),
+        (
+            "imagenet1k-finetune",
+            [
+                "model.blocks=[1, 1, 1, 3]",
+                "training.methods=['fixed-2048', 'mrl@finetune=conv2']",
+                "training.variants.'finetune=conv2'.epochs=1",
+                "training.variants.'finetune=conv2'.image_sizes=[[1, 32]]",
+            ],
+            {("mrl", "finetune=conv2", 8), ("fixed-2048", "", 2048)},
+        ),
+        (
+            "imagenet1k-slimmable",
+            [
+                "model.blocks=[1, 1, 1, 1]",
+                "training.methods=['slimmable']",
+                "training.dims=[256, 2048]",
+                "training.weights=[1, 1]",
+            ],
+            {("slimmable", "", 256), ("slimmable", "", 2048)},
+        ),
+    ],
+)
+def test_the_other_imagenet_experiments_run_on_a_miniature(
+    mrlbench, data, tmp_path, name, settings, expected
+):
+    own = [f"--set={each}" for each in settings] + ([] if "vit" in name else NARROW)
+    folders = ("--run", tmp_path / "run", "--data-dir", data)
+    status, _, err = mrlbench("reproduce", name, *folders, *ONCE, *own)
+    assert status == 0, err
+    table = rows(tmp_path / "run", "classification", metric="top1")
+    keys = zip(table["method"], table["variant"].fillna(""), table["dim"], strict=True)
+    assert expected <= set(keys)
+    assert set(table["n"]) == {16}
+
+
 def test_the_plan_says_how_much_disk_models_and_embeddings_take(trained, data):
     import torch
 

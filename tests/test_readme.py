@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mrlbench.reports.tables import markdown_table
+from mrlbench.reports.tables import markdown_claims, markdown_table
 from mrlbench.runs import Output
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +28,13 @@ def test_the_table_is_that_of_the_published_run():
     start, stop = "<!-- table from results/tiny-imagenet -->", "<!-- end of table -->"
     written = README.partition(start)[2].partition(stop)[0].strip()
     assert written == markdown_table(Output(PUBLISHED))
+
+
+def test_the_claims_are_those_of_the_published_run():
+    start, stop = "<!-- claims from results/tiny-imagenet -->", "<!-- end of claims -->"
+    written = README.partition(start)[2].partition(stop)[0].strip()
+    assert written == markdown_claims(Output(PUBLISHED))
+    assert written.count("\n") == 1 + pd.read_csv(PUBLISHED / "claims.csv")["claim"].nunique()
 
 
 def test_every_file_that_the_readme_links_to_is_there():

@@ -1,6 +1,6 @@
 """Judging and every ranking metric at four k, against pytrec-eval.
 
-python experiments/peers/metrics.py        # 10,000 queries x 100 neighbours, under a minute
+python experiments/peers/metrics.py        # 50,000 queries x 100 neighbours, two minutes
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ ROWS, CLASSES = 100_000, 1000
 
 
 def main(
-    queries: int = 10_000,
+    queries: int = 50_000,
     repeats: int = 5,
     threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
     out: Path = Path("results/peers"),

@@ -8,6 +8,9 @@ of the same library at D; (b) best against best: any pipeline here against the f
 at D. Each is taken at the lowest effort that surely (by two standard errors) reaches the goal on a
 fifth of the queries; quality is reported on the others. Graphs and cells are built outside the
 clock; queries at D come normalised, a pipeline cuts and normalises inside the clock.
+
+A graph of a million rows takes an hour: `--keep DIR` holds the made-up vectors and what was built
+from them (20 GB at a million), so that a run that was stopped goes on; `--build-only` stops there.
 """
 
 import csv
@@ -46,6 +49,7 @@ TOLERANCE = 0.001  # of mAP@10 below exact search at full width
 GOAL = 0.95  # recall_full@10 where there are no labels
 SURE = 2  # standard errors
 FINALISTS = 4
+BLOCK = 16_384
 SINGLE = 500  # queries that are asked one at a time
 
 
@@ -121,46 +125,40 @@ def main(
     name: str = "pipelines",
     out: Path = Path("results/peers"),
     threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
+    keep: Annotated[Path | None, typer.Option(help="Folder for what was built.")] = None,
+    build_only: bool = False,
 ) -> None:
     """Build, choose, and time in turn."""
+    if keep is not None and embeddings is not None:
+        raise typer.BadParameter("--keep is for made-up vectors: leave --embeddings out")
     used = use_threads(threads)
-    data = _data(embeddings, size, queries)
+    narrow_dims = list(map(int, dims.split(",")))
+    if build_only:
+        database = _made_up(size, keep)
+        for graph, dim in itertools.product(graphs.split(","), (database.shape[1], *narrow_dims)):
+            _build(graph, database, dim, keep)
+        return
+    data = _data(embeddings, size, queries, keep)
     width = data.database.shape[1]
     unit = prefix(data.queries, width)
     rows: list[Ratio] = []
     stages: list[dict[str, Any]] = []
     plain, narrow = {}, {}
     for graph in graphs.split(","):
-        index = _build(graph, data.database, width)
-        choice = _lowest(
-            data, f"{graph} at {width}", Pipeline(index, width, 0, data.database), unit
-        )
-        if choice is None:
-            typer.echo(f"{graph} at {width}: the goal is not reached at any effort")
+        index = Pipeline(_build(graph, data.database, width, keep), width, 0, data.database)
+        choice = _lowest(data, f"{graph} at {width}", index, unit)
+        candidates = list(_like_for_like(data, graph, narrow_dims, keep))
+        if choice is None or not candidates:
+            typer.echo(f"{graph}: the goal is not reached at any effort")
             continue
         plain[graph] = choice
-        candidates = []
-        for dim in map(int, dims.split(",")):
-            first = Pipeline(
-                _build(graph, data.database, dim),
-                dim,
-                0,
-                data.database,
-                Schedule(dim, (width,), (LIKE_FOR_LIKE,)),
-            )
-            found = _lowest(data, f"{graph} at {dim}, {LIKE_FOR_LIKE} at {width}", first, None)
-            candidates += [found] if found else []
-        if candidates:
-            narrow[graph] = min(candidates, key=lambda each: each.seconds)
-            _compare("like for like", data, narrow[graph], choice, used, repeats, rows, stages)
-            write(name, rows, used, out)
-    stages_there = list(itertools.product(map(int, dims.split(",")), firsts.split(",")))
-    best = sorted(_pipelines(data, width, stages_there), key=lambda each: each.seconds)[:FINALISTS]
-    best += _from_smaller_stores(data, best)
-    finalists = [*best, *narrow.values()]
-    if not finalists or not plain:
-        typer.echo("no pipeline, or no graph, reaches the goal: nothing to compare")
-        return
+        narrow[graph] = min(candidates, key=lambda each: each.seconds)
+        _compare("like for like", data, narrow[graph], choice, used, repeats, rows, stages)
+        write(name, rows, used, out)
+    firsts_there = list(itertools.product(narrow_dims, firsts.split(",")))
+    finalists = [*_best(data, width, firsts_there, keep), *narrow.values()]
+    if not plain:
+        raise SystemExit("no graph reaches the goal at full width: nothing to compare")
     winner = min(finalists, key=lambda each: _seconds(each, data))
     fastest = min(plain.values(), key=lambda each: _seconds(each, data))
     for count in sorted({1, used}):
@@ -174,9 +172,9 @@ def main(
         table.writerows(stages)
 
 
-def _data(folder: Path | None, size: int, queries: int) -> Data:
+def _data(folder: Path | None, size: int, queries: int, keep: Path | None) -> Data:
     if folder is None:
-        database, asked = synthetic(size, 2048, seed=0), synthetic(queries, 2048, seed=1)
+        database, asked = _made_up(size, keep), synthetic(queries, 2048, seed=1)
         name, relevance = "synthetic", None
     else:
         found = open_embeddings(folder)
@@ -188,13 +186,48 @@ def _data(folder: Path | None, size: int, queries: int) -> Data:
     return Data(name, database, asked, truth, relevance)
 
 
-def _build(name: str, database: FloatArray, dim: int) -> Index:
+def _made_up(size: int, keep: Path | None) -> FloatArray:
+    """Make the database, or map the kept one: its pages need not stay in memory."""
+    if keep is None:
+        return synthetic(size, 2048, seed=0)
+    kept = keep / f"database_{size}.npy"
+    if not kept.exists():
+        keep.mkdir(parents=True, exist_ok=True)
+        with replacing(kept) as path, path.open("wb") as file:
+            np.save(file, synthetic(size, 2048, seed=0))
+    return np.load(kept, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def _build(name: str, database: FloatArray, dim: int, keep: Path | None) -> Index:
     index: Index = load("indexes", name)()
+    kept = None if keep is None else keep / f"{name}_{len(database)}x{dim}"
+    if kept is not None and kept.exists():
+        index.load(kept / "index")
+        return index
     started = time.perf_counter()
     # unit rows need no copy at full width: a million of them are 8 GB
     index.build(database if dim == database.shape[1] else prefix(database, dim))
     typer.echo(f"built {name} at {dim} in {time.perf_counter() - started:.0f} s")
+    if kept is not None:
+        part = kept.with_suffix(".part")  # some libraries write a file beside the one named
+        part.mkdir(parents=True, exist_ok=True)
+        index.save(part / "index")
+        part.rename(kept)
     return index
+
+
+def _like_for_like(
+    data: Data, graph: str, dims: Sequence[int], keep: Path | None
+) -> Iterator[Choice]:
+    """Find the efforts at which a graph of each dim, and a rerank of 200 at D, reach the goal."""
+    width = data.database.shape[1]
+    for dim in dims:
+        ladder = Schedule(dim, (width,), (LIKE_FOR_LIKE,))
+        index = _build(graph, data.database, dim, keep)
+        pipeline = Pipeline(index, dim, 0, data.database, ladder)
+        found = _lowest(data, f"{graph} at {dim}, {LIKE_FOR_LIKE} at {width}", pipeline, None)
+        if found is not None:
+            yield found
 
 
 def _lowest(data: Data, name: str, first: Pipeline, unit: FloatArray | None) -> Choice | None:
@@ -226,11 +259,21 @@ def _spread(found: Neighbors, data: Data) -> Neighbors:
     return Neighbors(ids, scores)
 
 
-def _pipelines(data: Data, width: int, firsts: Sequence[tuple[int, str]]) -> Iterator[Choice]:
+def _best(
+    data: Data, width: int, firsts: Sequence[tuple[int, str]], keep: Path | None
+) -> list[Choice]:
+    """Take the fastest pipelines on the tuning queries, and the same from smaller stores."""
+    found = sorted(_pipelines(data, width, firsts, keep), key=lambda each: each.seconds)
+    return found[:FINALISTS] + _from_smaller_stores(data, found[:FINALISTS])
+
+
+def _pipelines(
+    data: Data, width: int, firsts: Sequence[tuple[int, str]], keep: Path | None
+) -> Iterator[Choice]:
     """Find, for each kind of pipeline, the lowest effort and shortest list that reach the goal."""
     for dim, name in firsts:
         efforts = PROBES if name == "ivf" else EFFORTS
-        index = _build(name, data.database, dim)
+        index = _build(name, data.database, dim, keep)
         reached: set[Schedule] = set()
         for effort, ladder in itertools.product(efforts, _ladders(dim, width)):
             length = ladder.lengths[0]
@@ -251,17 +294,24 @@ def _pipelines(data: Data, width: int, firsts: Sequence[tuple[int, str]]) -> Ite
 
 
 def _from_smaller_stores(data: Data, choices: Sequence[Choice]) -> list[Choice]:
-    """Rerank from half-precision rows, and from int8 codes, where the goal is still reached."""
-    scale = 127 / np.abs(data.database).max(axis=1, keepdims=True)
-    stores: dict[str, Any] = {
-        "float16": data.database.astype(np.float16),
-        "int8": np.round(data.database * scale).astype(np.int8),
-    }
-    tried = [
-        _tried(data, f"{each.name}, from {name}", replace(each.pipeline, database=store), None)
-        for each, (name, store) in itertools.product(choices, stores.items())
-    ]
-    return [each for each in tried if each is not None]
+    """Rerank from int8 codes where the goal is still reached, else from half-precision rows."""
+    for name, convert in (("int8", _codes), ("float16", lambda rows: rows.astype(np.float16))):
+        # in blocks: a copy of a million rows in float32 would be 8 GB
+        blocks = range(0, len(data.database), BLOCK)
+        store = np.concatenate([convert(data.database[at : at + BLOCK]) for at in blocks])
+        tried = [
+            _tried(data, f"{each.name}, from {name}", replace(each.pipeline, database=store), None)
+            for each in choices
+        ]
+        reached = [each for each in tried if each is not None]
+        if reached:
+            return reached
+    return []
+
+
+def _codes(rows: FloatArray) -> AnyFloatArray:
+    codes: Any = np.round(rows * (127 / np.abs(rows).max(axis=1, keepdims=True))).astype(np.int8)
+    return codes  # type: ignore[no-any-return]
 
 
 def _ladders(dim: int, width: int) -> Sequence[Schedule]:

@@ -62,6 +62,18 @@ def curve(task: str, method: str, metric: str) -> pd.DataFrame:
     return table.loc[chosen, ["dim", "fraction"]].sort_values("dim")
 
 
+def cascade() -> pd.DataFrame:
+    """Give the paper's cascade on ImageNet-1K with mirror images (Fig. 6).
+
+    Returns:
+        `expected_dim` and `fraction`, by expected dim.
+    """
+    table = published()
+    chosen = (table["task"] == "adaptive-classification") & table["expected_dim"].notna()
+    chosen &= table["metric"] == "top1"
+    return table.loc[chosen, ["expected_dim", "fraction"]].sort_values("expected_dim")
+
+
 def schedules_by_cost(dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give MRL's mAP@10 (`fraction`) and `mflops`: of exact search by dim, and of reranks at D."""
     table = published()

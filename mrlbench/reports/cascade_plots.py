@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mrlbench import measurements
+from mrlbench.reports.paper_curves import paper_cascade
 from mrlbench.reports.style import dim_axis, looks, new_figure
 from mrlbench.runs import Output
 
@@ -41,6 +42,8 @@ def _paper_cascade(output: Output, tta: bool) -> Figure | None:
         _points(axes, rows, f"{method}: one head", colour)
     shown = pd.concat([table["top1"], singles["value"][singles["line"] != FIXED]])
     _hide_far_below(axes, singles["value"], shown)
+    if tta:  # as the paper's
+        paper_cascade(axes, list(table["dim"]))
     return _finish(figure, axes, [*table["dim"], *singles["dim"]])
 
 

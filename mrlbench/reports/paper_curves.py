@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mrlbench.paper.published import IMAGENET, curve, schedules_by_cost
+from mrlbench.paper.published import IMAGENET, cascade, curve, schedules_by_cost
 
 SHARED = 0.5  # of a run's dims must be among the published ones
 FAR = 0.5  # of the highest published value: a run that stays below gets an axis of its own
@@ -33,12 +33,30 @@ def paper_curves(axes: Axes, task: str, metric: str, dims: Sequence[int]) -> Non
     if not tables:
         return
     highest = max(float(table["fraction"].max()) for table in tables.values())
-    target = _own_axis(axes) if axes.dataLim.ymax < FAR * highest else axes
+    target = axes
+    if axes.dataLim.ymax < FAR * highest:
+        target = _own_axis(axes)
+        target.set_ylim(bottom=0)
+        axes.set_ylim(bottom=0)
     for method, table in tables.items():
         _line(target, table["dim"], table["fraction"], method, LINES[method])
         if target is not axes:  # the legend is that of the run's axis
             label = f"paper: {method} (ImageNet-1K, right axis)"
             axes.plot([], [], linestyle=LINES[method], color=GREY, linewidth=1.3, label=label)
+
+
+def paper_cascade(axes: Axes, dims: Sequence[int]) -> None:
+    """Draw the published cascade over expected dims, if most of a run's heads are the paper's too.
+
+    On an axis of its own at the right: what can be compared is how soon it is level.
+    """
+    heads = curve("classification", "mrl", "top1")["dim"]
+    if len(set(dims) & set(heads)) < SHARED * len(set(dims)):
+        return
+    table, target = cascade(), _own_axis(axes)
+    target.plot(table["expected_dim"], table["fraction"], linestyle="--", color=GREY, linewidth=1.3)
+    label = "paper: mrl cascade (ImageNet-1K, right axis)"
+    axes.plot([], [], linestyle="--", color=GREY, linewidth=1.3, label=label)
 
 
 def _own_axis(axes: Axes) -> Axes:
@@ -47,8 +65,6 @@ def _own_axis(axes: Axes) -> Axes:
     other.set_ylabel("paper, ImageNet-1K", color=GREY)
     other.tick_params(axis="y", colors=GREY)
     other.spines["right"].set(visible=True, color=GREY)
-    other.set_ylim(bottom=0)
-    axes.set_ylim(bottom=0)
     other.set_zorder(axes.get_zorder() - 1)
     axes.patch.set_visible(False)
     return other

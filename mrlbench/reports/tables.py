@@ -48,6 +48,25 @@ def main_table(output: Output) -> str:
     return "\n\n".join(shown) or "nothing measured yet"
 
 
+def markdown_claims(output: Output) -> str:
+    """Show each claim, what the published values say of it, and what a run does, as Markdown."""
+    table = pd.read_csv(output.csv("claims")).drop_duplicates("claim")
+    lines = ["| the paper's claim | its own values say | this run (95% interval) | verdict |"]
+    lines += ["|---|---|---|---|"]
+    for row in table.to_dict("records"):
+        unit = {"points": "", "times": " times", "%": "%"}[row["unit"]]
+        theirs = f"{row['published']:.3g}{unit}: {row['published_verdict']}"
+        ours = f"{row['ours']:.3g}{unit} ({row['ci_low']:.3g} to {row['ci_high']:.3g})"
+        cells = (
+            row["statement"].removeprefix("… "),
+            theirs if pd.notna(row["published"]) else "",
+            ours if pd.notna(row["ours"]) else "",
+            row["verdict"],
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _wide(output: Output, csv: str, metric: str) -> pd.DataFrame:
     """Put one metric into a table with a line for each dim and a column for each series."""
     path = output.csv(csv)
