@@ -156,7 +156,9 @@ def anonymous_bytes() -> int:
 def synthetic(rows: int, dim: int, seed: int) -> FloatArray:
     """Make unit vectors whose first coordinates hold most of the energy: for timing only, (N, D).
 
-    The standard deviation of coordinate j falls as 1/√(1 + j/4), in no more than 16,384 clusters.
+    The standard deviation of coordinate j falls as (1 + j/4)^-0.75, in no more than 16,384
+    clusters: so a shortlist of 100,000 rows holds nearly the same share of the true neighbours as
+    that of the trained vectors in results/tiny-imagenet (200 at 32: 0.91; at 64: 0.97 and 0.96).
     """
     vectors = np.empty((rows, dim), dtype=np.float32)
     for start, part in _parts(rows, dim, seed):
@@ -166,7 +168,7 @@ def synthetic(rows: int, dim: int, seed: int) -> FloatArray:
 
 
 def _parts(rows: int, dim: int, seed: int) -> Iterator[tuple[int, FloatArray]]:
-    scale = (1 / np.sqrt(1 + np.arange(dim) / 4)).astype(np.float32)
+    scale = ((1 + np.arange(dim) / 4) ** -0.75).astype(np.float32)
     centres = np.random.default_rng(0).standard_normal((GENERATED_AT_ONCE, dim), dtype=np.float32)
     for start in range(0, rows, GENERATED_AT_ONCE):
         random = np.random.default_rng([seed, start])

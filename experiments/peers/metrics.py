@@ -46,7 +46,7 @@ def main(
     theirs = evaluator.evaluate(run)
     ours = metric_scores(judged, KS)
     same = [theirs[str(query)]["P_10"] for query in range(queries)]
-    np.testing.assert_allclose(ours["precision@10"], same, atol=1e-6)
+    np.testing.assert_allclose(ours["precision@10"], same, rtol=0, atol=1e-9)
     times: dict[str, Any] = in_turn(
         lambda: metric_scores(labels.judge(ids), KS), lambda: evaluator.evaluate(run), repeats
     )
