@@ -164,6 +164,7 @@ def open_pipeline(
     Raises:
         UserError: The files are not what they should be, or a package is missing.
     """
+    check_own_code(files, trust_remote_code)
     with loading(files):
         import torch
         from sentence_transformers import SentenceTransformer
@@ -174,8 +175,23 @@ def open_pipeline(
             str(files.path),
             device=device,
             trust_remote_code=trust_remote_code,
-            local_files_only=True,
+            local_files_only=not trust_remote_code,  # its code may lie in another repository
             model_kwargs={"dtype": torch.bfloat16 if dtype == "bf16" else torch.float32},
+        )
+
+
+def check_own_code(files: ModelFolder, trust_remote_code: bool) -> None:
+    """Refuse code that comes with a model unless it is trusted; the libraries would ask at length.
+
+    Raises:
+        UserError: What to say to trust it.
+    """
+    config = files.path / "config.json"
+    own = "auto_map" in config.read_text(errors="replace") if config.is_file() else False
+    if own and not trust_remote_code:
+        raise UserError(
+            f"{files.name}: a model with Python code of its own, which is run only where you trust "
+            "it: say --set model.trust_remote_code=true"
         )
 
 

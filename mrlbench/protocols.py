@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, FloatArray, Inputs, IntArray, Judged, Neighbors
+from mrlbench.arrays import (
+    AnyFloatArray,
+    FloatArray,
+    Inputs,
+    IntArray,
+    Judged,
+    Neighbors,
+    ScoreArray,
+)
 
 if TYPE_CHECKING:  # torch takes a second to import, and search and plots do without it
     from torch import Tensor
@@ -230,7 +238,7 @@ class Index(Protocol):
 class Metric(Protocol):
     """A score in [0, 1] for each query; the caller averages."""
 
-    def __call__(self, judged: Judged) -> FloatArray:
+    def __call__(self, judged: Judged) -> ScoreArray:
         """Score ranked results, (Q, K) -> (Q,)."""
         ...
 

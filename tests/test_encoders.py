@@ -6,6 +6,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 import types
 from pathlib import Path
@@ -281,6 +282,62 @@ def test_nomics_layer_norm_comes_before_the_cut(pipeline, states, tmp_path):
     without = make("encoders", "sentence-transformers", plain)
     np.testing.assert_allclose(without.encode(LETTERS, "document"), expected, atol=1e-5)
     assert without.identity != made.identity
+
+
+@pytest.mark.parametrize("name", ["sentence-transformers", "hf-transformers"])
+def test_code_that_comes_with_a_model_is_run_only_where_it_is_trusted(tiny, tmp_path, name):
+    shutil.copytree(tiny, tmp_path / "own")
+    config = json.loads((tiny / "config.json").read_text())
+    config |= {"auto_map": {"AutoModel": "modelling.Ours"}, "model_type": "ours"}
+    config |= {"architectures": ["Ours"]}
+    config["auto_map"]["AutoConfig"] = "modelling.OurConfig"
+    (tmp_path / "own" / "config.json").write_text(json.dumps(config))
+    code = """
+        from transformers import BertConfig, BertModel
+
+        class OurConfig(BertConfig):
+            model_type = "ours"
+
+        class Ours(BertModel):
+            config_class = OurConfig
+    """
+    (tmp_path / "own" / "modelling.py").write_text(textwrap.dedent(code))
+    given = {"name": str(tmp_path / "own")}
+    with pytest.raises(UserError, match="own: a model with Python code of its own"):
+        make("encoders", name, given)
+    trusted = make("encoders", name, {**given, "trust_remote_code": True})
+    plain = make("encoders", name, {"name": str(tiny)})
+    for encoder in (trusted, plain):
+        assert encoder.encode(LETTERS, "document").shape == (5, 16)
+    np.testing.assert_allclose(
+        trusted.encode(LETTERS, "document"), plain.encode(LETTERS, "document"), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["Bert", "MPNet", "XLMRoberta", "ModernBert"])
+def test_the_architectures_that_people_cut(tiny, tmp_path, kind):
+    """With BERT-large's 1024 dims, and the widths that its users cut it to."""
+    transformers = pytest.importorskip("transformers")
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=len(WORDS),
+        hidden_size=1024,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=16,
+        pad_token_id=0,
+    )
+    folder = tmp_path / kind
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
+    for file in tiny.glob("token*"):
+        shutil.copy(file, folder)
+    write_dims(folder, "README.md", "matryoshka_dims: [1024, 256, 128, 64, 32]")
+    pooled = make("encoders", "hf-transformers", {"name": str(folder)})
+    whole = make("encoders", "sentence-transformers", {"name": str(folder)})
+    assert whole.trained_dims == (32, 64, 128, 256, 1024)
+    vectors = pooled.encode(LETTERS, "document")
+    assert vectors.shape == (5, 1024)
+    np.testing.assert_allclose(vectors, whole.encode(LETTERS, "document"), atol=1e-5)
 
 
 def test_another_content_of_a_folder_is_another_identity(tiny, tmp_path):

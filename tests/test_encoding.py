@@ -367,13 +367,13 @@ def test_a_killed_run_goes_on_where_it_was(mrlbench, plugins, tmp_path):
 def test_the_command_line_refuses_what_it_cannot_do_in_one_line(mrlbench, plugins, tmp_path):
     whole = ("--model=slow-count", "--data=numbered", f"--out={tmp_path / 'out'}")
     for arguments, message in (
-        (whole[:2], "expected --model NAME, --data CORPUS and --out DIR, got only some of them"),
+        (whole[:2], "expected --data CORPUS and --out DIR (and --model), got only some of them"),
         ((tmp_path, *whole), "expected a run, or --model, --data and --out, got some of both"),
         ((*whole, "--dtype=int8"), "--dtype: expected float32 or float16, got 'int8'"),
         ((*whole, "--set=count=3"), "expected model.KEY=VALUE or data.KEY=VALUE, got 'count=3'"),
         ((*whole, "--set=data.count"), "--set: expected key=value such as data.path=FILE"),
         ((*whole, "--set=data.cuont=3"), "cuont: Extra inputs are not permitted"),
-        (("--dtype=float16",), "expected --model NAME, --data CORPUS and --out DIR, got only"),
+        (("--dtype=float16",), "expected --data CORPUS and --out DIR (and --model), got only"),
         (whole, "encoders slow-count: log: Field required"),
         ((whole[0], "--data=nothing", whole[2]), "no 'nothing' among corpora"),
     ):

@@ -522,3 +522,25 @@ def test_too_few_rows(mrlbench, tmp_path):
     status, _, err = mrlbench("inspect", "--embeddings", write(tmp_path / "few", database, queries))
     assert status == 2
     assert "k: expected 1 to 9, the rows of the database, got 10" in err
+
+
+def test_an_encoder_is_inspected_by_what_it_makes_of_a_corpus(mrlbench, tmp_path):
+    rng = np.random.default_rng(0)
+    words = [first + second for first in "bdfgklmn" for second in ("ack", "ell", "ino", "oop")]
+    lines = ["query,document"]
+    for number in range(300):
+        some = rng.choice(words, 6)
+        lines.append(f"{' '.join(some[:3])} {number},{' '.join(some)} {number}")
+    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    status, out, err = mrlbench(
+        *("inspect", "--data=text-pairs", f"--set=data.path={tmp_path / 'pairs.csv'}"),
+        *(f"--out={tmp_path / 'found'}", "--threads=1"),
+    )
+    assert status in (0, 1), err
+    assert "encoded 600 of 600 texts" in out
+    found = json.loads((tmp_path / "found" / "inspect.json").read_text())
+    assert found["trained"] == [64, 128, 256]  # wordllama's
+    assert (tmp_path / "found" / "embeddings" / "database.npy").is_file()
+    status, _, err = mrlbench("inspect", "--data=text-pairs")
+    assert status == 2
+    assert "expected --embeddings DIR, or --data CORPUS and --out DIR" in err

@@ -283,7 +283,7 @@ def words(answer):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (cut_one, "expected vectors of one width, got 3 and 6 dims"),
+        (cut_one, "expected vectors of one width, got (3 and 6|6 and 3) dims"),
         (same_index, "expected 5 vectors with indexes from 0, got 5 with 4 indexes"),
         (without_one, "expected 5 vectors with indexes from 0, got 4 with 4 indexes"),
         (words, "expected vectors as base64 or lists of numbers, got something else"),
@@ -327,6 +327,12 @@ def test_short_vectors_that_are_cut_and_normalised_pass(service, caplog):
     encoder(service, verify_dimensions=4)
     assert [asked.get("dimensions") for asked, _ in service.asked] == [None, 4]
     assert "cosine of at least 1.00000 with the first 4 of the whole" in caplog.text
+
+
+def test_short_vectors_of_another_length_are_refused(service):
+    service.shorten = lambda vectors, dim: 3 * prefix(vectors, dim)
+    with pytest.raises(UserError, match="of length 1, got the cut, but lengths from 3 to 3"):
+        encoder(service, verify_dimensions=4)
 
 
 @pytest.mark.parametrize(
@@ -419,3 +425,24 @@ def test_a_wrong_key_is_one_line_that_does_not_show_it(embed, monkeypatch):
     assert len(err.strip().splitlines()) == 1
     assert "status 401: a key that was not accepted" in err
     assert wrong not in out + err
+
+
+def test_what_was_paid_for_is_kept_when_a_request_fails(embed, service):
+    service.faults = [None, status(400, {"error": {"message": "too long"}})]
+    status_, _, err = embed("--set=model.batch=1", "--set=model.workers=1")
+    assert status_ == 2
+    assert "document 'b' to 'b'" in err  # which texts were in the request
+    assert "too long" in err
+    before = len(service.asked)
+    assert before == 2  # after a failure nothing new is asked for
+    status_, _, err = embed("--set=model.batch=1", "--set=model.workers=1")
+    assert status_ == 0, err
+    assert service.inputs[before:] == [["two"], ["three"], ["two"]]  # not "one" again
+
+
+def test_short_vectors_are_checked_on_demand(embed, caplog):
+    caplog.set_level(logging.INFO, "mrlbench")
+    status_, _, err = embed("--verify-dimensions=4")
+    assert status_ == 0, err
+    assert "cosine of at least 1.00000 with the first 4 of the whole" in caplog.text
+    assert "lengths from 1.0000 to 1.0000" in caplog.text

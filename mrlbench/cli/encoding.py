@@ -11,9 +11,12 @@ from mrlbench.cli import options
 from mrlbench.errors import UserError
 
 FOLDER = "image-folder"  # the corpus of a bare folder
+TEXT_MODEL = "wordllama"  # its weights come with its package: no network
 
-Model = Annotated[str, typer.Option(help="An encoder, such as wordllama, in place of a run.")]
-Data = Annotated[str, typer.Option(help="The corpus that --model encodes, or a folder of photos.")]
+Model = Annotated[str, typer.Option(help=f"The encoder of --data; {TEXT_MODEL} if left out.")]
+Data = Annotated[
+    str, typer.Option(help="A corpus to encode in place of a run, or a folder of photos.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Of --model and --data: model.KEY=VALUE, data.KEY=VALUE."),
@@ -26,6 +29,11 @@ Cache = Annotated[
 ]
 DType = Annotated[str, typer.Option(help="Of the written vectors: float32 or float16.")]
 Batch = Annotated[int, typer.Option(min=1, help="Texts or images handed over at once.")]
+
+
+VerifyDimensions = Annotated[
+    int, typer.Option(min=0, help="Ask a provider for this width too, and compare with the cut.")
+]
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,9 @@ class Wanted:
 
 def encode(wanted: Wanted, threads: int, device: str, data_dir: Path | None) -> None:
     """Open the corpus and the encoder, and write the folder."""
-    if not wanted.model or not wanted.data or wanted.out is None:
-        raise UserError("expected --model NAME, --data CORPUS and --out DIR, got only some of them")
+    if not wanted.data or wanted.out is None:
+        raise UserError("expected --data CORPUS and --out DIR (and --model), got only some of them")
+    name = wanted.model or TEXT_MODEL
     from mrlbench.embedding.corpus import Writing, embed_corpus
     from mrlbench.embedding.encoding import unit
     from mrlbench.plugins import make
@@ -54,14 +63,14 @@ def encode(wanted: Wanted, threads: int, device: str, data_dir: Path | None) -> 
     given = arguments(wanted.settings)
     data = corpus_name(wanted.data, given["data"])
     about = {
-        "encoder": {"name": wanted.model, **given["model"]},
+        "encoder": {"name": name, **given["model"]},
         "corpus": {"name": data, **given["data"]},
     }
     writing = Writing(wanted.out, wanted.cache, wanted.dtype, wanted.batch, about)
     place, folder = choose_device(device).type, options.data_folder(data_dir)
     use_threads(threads)
     corpus = make("corpora", data, given["data"], data_dir=folder)
-    encoder = make("encoders", wanted.model, given["model"], device=place)
+    encoder = make("encoders", name, given["model"], device=place)
     done = embed_corpus(encoder, corpus, writing)
     typer.echo(f"steps: {', '.join(encoder.steps)}")
     typer.echo(f"encoded {done.now} of {done.all} {unit(corpus)}; wrote {wanted.out}")

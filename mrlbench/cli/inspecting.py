@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mrlbench import progress
-from mrlbench.cli import options
+from mrlbench.cli import encoding, options
 from mrlbench.errors import UserError
 
 if TYPE_CHECKING:  # heavy: not for --help
@@ -17,7 +17,12 @@ EXPECTED = ("nested", "not nested")
 
 
 def inspect(
-    embeddings: Annotated[Path, typer.Option("--embeddings", help="The embeddings folder.")],
+    embeddings: Annotated[
+        Path | None, typer.Option("--embeddings", help="The embeddings folder.")
+    ] = None,
+    model: encoding.Model = "",
+    data: encoding.Data = "",
+    set_: encoding.Settings = None,
     dims: Annotated[
         str, typer.Option(help="Dims, such as 16,64; those of meta.json or 8, 16, … if left out.")
     ] = "",
@@ -33,13 +38,24 @@ def inspect(
         str, typer.Option(help="The verdict that there must be: nested or 'not nested'.")
     ] = "",
     threads: options.Threads = 0,
+    device: options.Device = "auto",
+    data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Are the vectors of a folder nested, and is anything wrong? Status 1 if a check fails."""
+    """Are vectors nested, and is anything wrong? Of a folder, or of --data by --model.
+
+    Status 1 if a check fails, 2 if the vectors cannot be read at all (such as widths that differ).
+    """
     progress.quiet = quiet
     if expect and expect not in EXPECTED:
         raise UserError(f"--expect: expected one of {', '.join(EXPECTED)}, got {expect!r}")
     wanted = options.integers("--dims", dims)
+    if bool(embeddings) == bool(data) or (data and out is None):
+        raise UserError("expected --embeddings DIR, or --data CORPUS and --out DIR")
+    if embeddings is None:
+        embeddings = Path(out or "") / "embeddings"
+        asked = encoding.Wanted(model, data, set_ or [], embeddings, None, "float32", 512)
+        encoding.encode(asked, threads, device, data_dir)
     from mrlbench.embedding.folder import open_embeddings
     from mrlbench.evaluation.inspection import inspection as doctor
     from mrlbench.files import check_writable
@@ -55,6 +71,10 @@ def inspect(
     if out is not None:
         for path in _write(found, out):
             typer.echo(f"wrote {path}", err=as_json)
+    _fail(found)
+
+
+def _fail(found: "Inspection") -> None:
     for check in found.failed:
         typer.echo(f"mrlbench: check failed: {check.name}: {check.found}", err=True)
     if found.failed:

@@ -46,6 +46,7 @@ def embed(
     cache: encoding.Cache = None,
     dtype: encoding.DType = "float32",
     batch: encoding.Batch = 512,
+    verify_dimensions: encoding.VerifyDimensions = 0,
     threads: options.Threads = 0,
     device: options.Device = "auto",
     data_dir: options.DataDir = None,
@@ -53,10 +54,13 @@ def embed(
 ) -> None:
     """Write embeddings: of a run's database and queries, or of --data by --model into --out."""
     progress.quiet = quiet
-    if model or data or set_ or out or cache or (dtype, batch) != ("float32", 512):
+    settings = list(set_ or [])
+    if verify_dimensions:
+        settings.append(f"model.verify_dimensions={verify_dimensions}")
+    if model or data or settings or out or cache or (dtype, batch) != ("float32", 512):
         if run or methods or seed:
             raise UserError("expected a run, or --model, --data and --out, got some of both")
-        wanted = encoding.Wanted(model, data, set_ or [], out, cache, dtype, batch)
+        wanted = encoding.Wanted(model, data, settings, out, cache, dtype, batch)
         encoding.encode(wanted, threads, device, data_dir)
         return
     workshop = open_workshop(run, threads, device, data_dir)

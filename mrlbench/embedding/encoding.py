@@ -1,7 +1,7 @@
 """Encode the texts and images of a corpus that are not in the store yet."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +25,17 @@ class Cutting(Protocol):
 
     def count_cut(self, items: Sequence[str], role: Role) -> int:
         """Count the texts that are longer than `max_length`."""
+        ...
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """An encoder whose texts are paid for: it gives vectors as they come, errors or not."""
+
+    def encode_parts(
+        self, items: Sequence[str], role: Role
+    ) -> Iterator[tuple[slice, FloatArray | UserError]]:
+        """Give the vectors of some rows, or why they could not be had."""
         ...
 
 
@@ -112,18 +123,35 @@ def _encode(
 ) -> None:
     for rows in blocks(len(items), batch):
         part = items.take(range(rows.start, rows.stop))
-        vectors = _vectors(encoder, part, role)  # (B, D)
-        _check(vectors, part.ids, role)
-        store.add(store.keys(role, part), vectors)
-        work.advance(len(vectors))
+        failed: UserError | None = None
+        for done, vectors in _vectors(encoder, part, role):
+            some = part.take(range(done.start, done.stop))
+            if isinstance(vectors, UserError):
+                first, last = some.ids[0], some.ids[-1]
+                failed = failed or UserError(f"{role} {first!r} to {last!r}: {vectors}")
+                continue
+            _check(vectors, some.ids, role)  # (B, D)
+            store.add(store.keys(role, some), vectors)
+            work.advance(len(vectors))
+        if failed:
+            raise failed
 
 
-def _vectors(encoder: AnyEncoder, items: Items, role: Role) -> FloatArray:
+def _vectors(
+    encoder: AnyEncoder, items: Items, role: Role
+) -> Iterator[tuple[slice, FloatArray | UserError]]:
+    """Encode; most encoders give all vectors at once."""
+    whole = slice(0, len(items))
     if isinstance(items, Pictures) and isinstance(encoder, ImageEncoder):
-        return encoder.encode_images(items.paths)
-    if isinstance(items, Texts) and isinstance(encoder, Encoder):
-        return encoder.encode(items.texts, role)
-    raise TypeError(f"{type(encoder).__name__} does not read {items.unit}")  # was checked before
+        yield whole, encoder.encode_images(items.paths)
+    elif isinstance(items, Texts) and isinstance(encoder, InParts):
+        yield from encoder.encode_parts(items.texts, role)
+    elif isinstance(items, Texts) and isinstance(encoder, Encoder):
+        yield whole, encoder.encode(items.texts, role)
+    else:
+        raise TypeError(
+            f"{type(encoder).__name__} does not read {items.unit}"
+        )  # was checked before
 
 
 def _check(vectors: FloatArray, ids: Sequence[str], role: Role) -> None:

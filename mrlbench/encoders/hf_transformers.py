@@ -10,6 +10,7 @@ from mrlbench.errors import UserError
 from mrlbench.language_models import (
     ModelFolder,
     check_length,
+    check_own_code,
     count_longer,
     find_model,
     loading,
@@ -31,6 +32,7 @@ def hf_transformers(
     batch: int = 32,
     dtype: Literal["float32", "bf16"] = "float32",
     max_length: int = 0,
+    trust_remote_code: bool = False,
     device: str = "cpu",
 ) -> Encoder:
     """Pool the last hidden states of a model over the tokens of each text.
@@ -45,6 +47,7 @@ def hf_transformers(
         batch: Texts computed at once, of like lengths.
         dtype: What the model computes in; vectors are float32.
         max_length: Tokens that are read of a text; 0 takes the model's limit.
+        trust_remote_code: Whether to run code that comes with the model.
         device: Where it computes.
 
     Raises:
@@ -56,7 +59,8 @@ def hf_transformers(
             f"got {batch} and {max_length}"
         )
     files = find_model(name, revision)
-    tokenizer, model = _open(files, dtype)
+    check_own_code(files, trust_remote_code)
+    tokenizer, model = _open(files, dtype, trust_remote_code)
     check_length(max_length, model.config)
     limit = max_length or _limit(tokenizer, model.config)
     prompts: dict[Role, str] = {"query": query_prompt, "document": document_prompt}
@@ -65,17 +69,18 @@ def hf_transformers(
     return encoder
 
 
-def _open(files: ModelFolder, dtype: str) -> tuple[Any, Any]:
+def _open(files: ModelFolder, dtype: str, trusted: bool) -> tuple[Any, Any]:
     """Load tokenizer and model; neither is typed here."""
     with loading(files):
         import torch
         import transformers
 
         transformers.utils.logging.disable_progress_bar()
-        tokenizer = transformers.AutoTokenizer.from_pretrained(files.path, local_files_only=True)
+        how = {"local_files_only": not trusted, "trust_remote_code": trusted}
+        tokenizer = transformers.AutoTokenizer.from_pretrained(files.path, **how)
         model, loaded = transformers.AutoModel.from_pretrained(
             files.path,
-            local_files_only=True,
+            **how,
             dtype=torch.bfloat16 if dtype == "bf16" else torch.float32,
             output_loading_info=True,
         )

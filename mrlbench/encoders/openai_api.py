@@ -4,8 +4,9 @@ import base64
 import binascii
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ SENTENCES = (  # what a provider's short vectors are checked with
     "The library opens at nine and closes at six.",
 )
 LEAST_COSINE = 0.999  # the same request gives vectors that differ by some 1e-4 from day to day
+UNIT = 0.01  # how far from 1 the length of a short vector may be
 
 
 def openai_api(
@@ -59,7 +61,8 @@ def openai_api(
         longest_wait: Seconds; a service that asks for a longer pause is given up on.
         encoding: How numbers are asked for; base64 is a quarter of the size.
         verify_dimensions: Also ask for vectors of this width, for three sentences, and check that
-            they are the first coordinates of the whole ones, normalised; 0 does not.
+            they are the first coordinates of the whole ones, normalised; the cosine and their
+            lengths are printed; 0 does not.
 
     Raises:
         UserError: No key, an address or a number that cannot be, or short vectors that are others.
@@ -110,17 +113,50 @@ class _OpenAi:
 
     def encode(self, items: Sequence[str], role: Role) -> FloatArray:
         """Ask for whole vectors, several requests at once."""
+        parts: dict[int, FloatArray] = {}
+        for rows, vectors in self.encode_parts(items, role):
+            if isinstance(vectors, UserError):
+                raise vectors
+            parts[rows.start] = vectors
+        return np.concatenate([parts[start] for start in sorted(parts)])
+
+    def encode_parts(
+        self, items: Sequence[str], role: Role
+    ) -> Iterator[tuple[slice, FloatArray | UserError]]:
+        """Ask for whole vectors, and give those of each request as soon as they are there.
+
+        After a failure nothing new is asked for, but what is under way, and paid for, still comes.
+        """
+        stop, width = threading.Event(), 0
+
+        def ask(request: Sequence[str]) -> FloatArray:
+            if stop.is_set():
+                raise CancelledError
+            try:
+                return self._ask(request)
+            except BaseException:
+                stop.set()
+                raise
+
         texts = [self._prompts[role] + item for item in items]
-        requests = list(_requests(texts, self._sizes))
-        pool = ThreadPoolExecutor(self._sizes.workers)
+        pool, rows, start = ThreadPoolExecutor(self._sizes.workers), {}, 0
+        for request in _requests(texts, self._sizes):
+            rows[pool.submit(ask, request)] = slice(start, start + len(request))
+            start += len(request)
         try:
-            parts = list(pool.map(self._ask, requests))
+            for done in as_completed(rows):
+                vectors = _result(done)
+                if vectors is None:
+                    continue
+                if not isinstance(vectors, UserError) and vectors.shape[1] != (
+                    width := width or vectors.shape[1]
+                ):
+                    stop.set()
+                    vectors = self._wrong("vectors of one width", width, vectors.shape[1])
+                yield rows[done], vectors
         finally:
-            pool.shutdown(cancel_futures=True)  # after a failure the others need not be paid for
-        widths = sorted({part.shape[1] for part in parts})
-        if len(widths) > 1:
-            self._refuse("vectors of one width", f"{' and '.join(map(str, widths))} dims")
-        return np.concatenate(parts)
+            stop.set()
+            pool.shutdown(cancel_futures=True)
 
     def verify(self, dim: int) -> None:
         """Check that the service's short vectors are cut from the whole ones, and normalised.
@@ -134,15 +170,22 @@ class _OpenAi:
                 f"vectors of {dim} dims, cut from longer ones",
                 f"{short.shape[1]} dims, cut from {whole.shape[1]}",
             )
+        lengths = np.linalg.norm(short, axis=1)  # (B,)
         cosines = np.einsum("nd,nd->n", prefix(short, dim), prefix(whole, dim))  # (B,)
         log.info(
-            "%s: vectors of %d dims have a cosine of at least %.5f with the first %d of the whole",
-            *(self._model, dim, cosines.min(), dim),
+            "%s: vectors of %d dims have a cosine of at least %.5f with the first %d of the whole, "
+            "and lengths from %.4f to %.4f",
+            *(self._model, dim, cosines.min(), dim, lengths.min(), lengths.max()),
         )
         if cosines.min() < LEAST_COSINE:
             self._refuse(
                 f"vectors of {dim} dims to be the first of the whole ones",
                 f"a cosine of {cosines.min():.4f} between them",
+            )
+        if np.abs(lengths - 1).max() > UNIT:
+            self._refuse(
+                f"vectors of {dim} dims, cut and of length 1",
+                f"the cut, but lengths from {lengths.min():.4g} to {lengths.max():.4g}",
             )
 
     def _ask(self, texts: Sequence[str], dim: int = 0) -> FloatArray:
@@ -167,7 +210,7 @@ class _OpenAi:
         vectors = [self._vector(by_index[place]) for place in places]
         widths = sorted({len(each) for each in vectors})
         if len(widths) > 1:
-            self._refuse("vectors of one width", f"{' and '.join(map(str, widths))} dims")
+            raise self._wrong("vectors of one width", *widths)
         return np.stack(vectors)
 
     def _vector(self, embedding: object) -> FloatArray:
@@ -182,8 +225,23 @@ class _OpenAi:
             self._refuse("vectors as base64 or lists of numbers", "something else")
         return vector
 
+    def _wrong(self, expected: str, *came: object) -> UserError:
+        return UserError(
+            f"{self._server.url}: expected {expected}, got {' and '.join(map(str, came))} dims"
+        )
+
     def _refuse(self, expected: str, came: str) -> NoReturn:
         raise UserError(f"{self._server.url}: expected {expected}, got {came}") from None
+
+
+def _result(done: Future[FloatArray]) -> FloatArray | UserError | None:
+    """Give what a request brought, or why nothing; None where it was not made."""
+    try:
+        return done.result()
+    except UserError as error:
+        return error
+    except CancelledError:
+        return None
 
 
 def _requests(texts: Sequence[str], sizes: _Sizes) -> Iterator[list[str]]:

@@ -1,6 +1,8 @@
 """Any classifier of torchvision: the features that its last layer classifies."""
 
+from contextlib import redirect_stderr
 from importlib.util import find_spec
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from mrlbench.errors import UserError
@@ -53,7 +55,9 @@ def torchvision(
             raise ValueError(f"its presets are {', '.join(presets.__members__)}")
         chosen = presets[preset]
         # not while the network is built: the classifier goes, and what is loaded is checked
-        state = state or chosen.get_state_dict(progress=False, check_hash=True)
+        if not state:
+            with redirect_stderr(StringIO()):  # it says what it downloads, before it fails
+                state = chosen.get_state_dict(progress=False, check_hash=True)
         network = models.get_model(name, weights=None)
     head = _take_classifier_off(network, name)
     load_into(network, state, checkpoint or chosen.url, [head])

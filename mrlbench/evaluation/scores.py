@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mrlbench.arrays import BoolArray, FloatArray, IntArray, Judged, Neighbors, blocks
+from mrlbench.arrays import BoolArray, IntArray, Judged, Neighbors, ScoreArray, blocks
 from mrlbench.intervals import mean_intervals
 from mrlbench.measurements import Row
 from mrlbench.plugins import label, load, names
@@ -17,7 +17,7 @@ TIE = 1e-6  # cosines closer than this are one value: what float32 sums over 204
 QUERIES_AT_ONCE = 1024
 
 
-def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, FloatArray]:
+def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, ScoreArray]:
     """Score results by every metric plug-in at every k.
 
     Returns:
@@ -29,7 +29,7 @@ def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, FloatArray]:
         pattern = pattern if "{k}" in pattern else pattern + "@{k}"
         wanted += [(pattern.format(k=k), metric, k) for k in ks]
 
-    def score(rows: slice) -> list[FloatArray]:
+    def score(rows: slice) -> list[ScoreArray]:
         some = judged.of(rows)
         return [metric(some.first(k)) for _, metric, k in wanted]
 
@@ -38,7 +38,7 @@ def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, FloatArray]:
     return {name: each for (name, _, _), each in zip(wanted, joined, strict=True)}
 
 
-def recall_scores(found: Neighbors, truth: Neighbors, name: str, k: int) -> dict[str, FloatArray]:
+def recall_scores(found: Neighbors, truth: Neighbors, name: str, k: int) -> dict[str, ScoreArray]:
     """Compare the first `k` found with the true ones, by score and by id.
 
     Args:
@@ -54,8 +54,8 @@ def recall_scores(found: Neighbors, truth: Neighbors, name: str, k: int) -> dict
     same = contained(found.ids[:, :k], truth.ids[:, :k])  # (Q, k)
     near = same | (found.scores[:, :k] >= truth.scores[:, k - 1 : k] - TIE)
     return {
-        f"{name}@{k}": near.mean(axis=1, dtype=np.float32),
-        f"{name}_strict@{k}": same.mean(axis=1, dtype=np.float32),
+        f"{name}@{k}": near.mean(axis=1),
+        f"{name}_strict@{k}": same.mean(axis=1),
     }
 
 
@@ -68,7 +68,7 @@ def contained(some: IntArray, others: IntArray) -> BoolArray:
     return np.concatenate(parts)
 
 
-def mean_rows(template: Row, scores: Mapping[str, FloatArray]) -> list[Row]:
+def mean_rows(template: Row, scores: Mapping[str, ScoreArray]) -> list[Row]:
     """Average scores over queries, with their intervals: one row for each metric."""
     if not scores:
         return []

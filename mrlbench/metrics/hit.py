@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from mrlbench.arrays import FloatArray, Judged
+from mrlbench.arrays import Judged, ScoreArray
 
 
-def hit(judged: Judged) -> FloatArray:
+def hit(judged: Judged) -> ScoreArray:
     """Score 1 where any of the K results is relevant, else 0; the mean is hit@K."""
     hits = judged.gains > 0  # (Q, K)
-    scores: FloatArray = hits.max(axis=1).astype(np.float32)
+    scores: ScoreArray = hits.max(axis=1).astype(np.float64)
     return scores

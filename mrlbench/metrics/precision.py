@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mrlbench.arrays import FloatArray, Judged
+from mrlbench.arrays import Judged, ScoreArray
 
 
-def precision(judged: Judged) -> FloatArray:
+def precision(judged: Judged) -> ScoreArray:
     """Count relevant results among K, divided by K."""
-    scores: FloatArray = (judged.gains > 0).mean(axis=1, dtype=np.float32)
+    scores: ScoreArray = (judged.gains > 0).mean(axis=1, dtype=np.float64)
     return scores

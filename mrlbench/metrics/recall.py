@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from mrlbench.arrays import FloatArray, Judged
+from mrlbench.arrays import Judged, ScoreArray
 
 
-def recall(judged: Judged) -> FloatArray:
+def recall(judged: Judged) -> ScoreArray:
     """Count relevant results among K, divided by how many relevant rows there are."""
     found = (judged.gains > 0).sum(axis=1)  # (Q,)
-    scores: FloatArray = (found / np.maximum(judged.relevant, 1)).astype(np.float32)
+    scores: ScoreArray = found / np.maximum(judged.relevant, 1)
     return scores

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from mrlbench.arrays import FloatArray, Judged
+from mrlbench.arrays import Judged, ScoreArray
 
 LARGEST_CLASS = 1300  # ImageNet-1K's; the authors' code divides by it for every data set
 
 
-def recall_per_1300(judged: Judged) -> FloatArray:
+def recall_per_1300(judged: Judged) -> ScoreArray:
     """Count relevant results among K, divided by 1300; only for comparison with the paper."""
     found = (judged.gains > 0).sum(axis=1)  # (Q,)
-    scores: FloatArray = (np.minimum(found, LARGEST_CLASS) / LARGEST_CLASS).astype(np.float32)
+    scores: ScoreArray = np.minimum(found, LARGEST_CLASS) / LARGEST_CLASS
     return scores

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from mrlbench.arrays import FloatArray, Judged
+from mrlbench.arrays import Judged, ScoreArray
 
 LABEL = "top{k}"
 
 
-def top(judged: Judged) -> FloatArray:
+def top(judged: Judged) -> ScoreArray:
     """Score 1 where any result is relevant, else 0."""
     best = judged.gains.max(axis=1)  # (Q,)
-    scores: FloatArray = (best > 0).astype(np.float32)
+    scores: ScoreArray = (best > 0).astype(np.float64)
     return scores
