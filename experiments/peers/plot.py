@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from mrlbench.files import replacing
 
 SEARCHES = "nested_search*.csv"
-PIPELINES = "pipelines_synthetic*.csv"
+PIPELINES = "pipelines_synthetic_*0.csv"
 
 
 def main(folder: Path = Path("results/peers")) -> None:
