@@ -39,9 +39,9 @@ from mrlbench.splits import tuning_split
 from mrlbench.threads import use_threads
 
 GRAPHS = ("hnsw", "hnswlib", "usearch")  # each with 32 links and 40 candidates, as in the paper
-EFFORTS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+EFFORTS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
 PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-SHORTLISTS = (20, 40, 80, 120, 200, 400, 800)
+SHORTLISTS = (20, 40, 80, 120, 200, 400, 800, 1600)
 MIDDLES, LASTS = (64, 128, 256), (10, 20, 40)
 DIMS = (8, 16, 32, 64)
 K, LIKE_FOR_LIKE = 10, 200
@@ -129,8 +129,6 @@ def main(
     build_only: bool = False,
 ) -> None:
     """Build, choose, and time in turn."""
-    if keep is not None and embeddings is not None:
-        raise typer.BadParameter("--keep is for made-up vectors: leave --embeddings out")
     used = use_threads(threads)
     narrow_dims = list(map(int, dims.split(",")))
     if build_only:
@@ -143,24 +141,25 @@ def main(
     unit = prefix(data.queries, width)
     rows: list[Ratio] = []
     stages: list[dict[str, Any]] = []
-    plain, narrow = {}, {}
+    plain: list[Choice] = []
+    narrow: list[Choice] = []
     for graph in graphs.split(","):
         index = Pipeline(_build(graph, data.database, width, keep), width, 0, data.database)
         choice = _lowest(data, f"{graph} at {width}", index, unit)
-        candidates = list(_like_for_like(data, graph, narrow_dims, keep))
-        if choice is None or not candidates:
-            typer.echo(f"{graph}: the goal is not reached at any effort")
+        if choice is None:
             continue
-        plain[graph] = choice
-        narrow[graph] = min(candidates, key=lambda each: each.seconds)
-        _compare("like for like", data, narrow[graph], choice, used, repeats, rows, stages)
-        write(name, rows, used, out)
+        plain.append(choice)
+        candidates = _like_for_like(data, graph, narrow_dims, keep)
+        for first in sorted(candidates, key=lambda each: each.seconds)[:1]:
+            narrow.append(first)
+            _compare("like for like", data, first, choice, used, repeats, rows, stages)
+            write(name, rows, used, out)
     firsts_there = list(itertools.product(narrow_dims, firsts.split(",")))
-    finalists = [*_best(data, width, firsts_there, keep), *narrow.values()]
-    if not plain:
-        raise SystemExit("no graph reaches the goal at full width: nothing to compare")
+    finalists = [*_best(data, width, firsts_there, keep), *narrow]
+    if not plain or not finalists:
+        raise SystemExit("no graph at full width, or no pipeline, reaches the goal")
     winner = min(finalists, key=lambda each: _seconds(each, data))
-    fastest = min(plain.values(), key=lambda each: _seconds(each, data))
+    fastest = min(plain, key=lambda each: _seconds(each, data))
     for count in sorted({1, used}):
         use_threads(count)
         _compare("best against best", data, winner, fastest, count, repeats, rows, stages)
@@ -173,6 +172,8 @@ def main(
 
 
 def _data(folder: Path | None, size: int, queries: int, keep: Path | None) -> Data:
+    if keep is not None and folder is not None:
+        raise typer.BadParameter("--keep is for made-up vectors: leave --embeddings out")
     if folder is None:
         database, asked = _made_up(size, keep), synthetic(queries, 2048, seed=1)
         name, relevance = "synthetic", None
@@ -239,6 +240,7 @@ def _lowest(data: Data, name: str, first: Pipeline, unit: FloatArray | None) -> 
         choice = _tried(data, f"{name}, effort {effort}", pipeline, unit)
         if choice is not None:
             return choice
+    typer.echo(f"{name}: the goal is not reached at any effort")
     return None
 
 
