@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
-ScoreArray = NDArray[np.floating[Any]]  # (Q,); metrics give float64: float32 would be off by 1e-8
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 ByteArray = NDArray[np.uint8]

@@ -164,7 +164,7 @@ def patient_hub() -> Iterator[None]:
     log, before = logging.getLogger("huggingface_hub"), constants.HF_HUB_OFFLINE
     level = log.level
     log.setLevel(logging.CRITICAL)
-    constants.HF_HUB_OFFLINE = before or not _resolves(urlsplit(constants.ENDPOINT).hostname)
+    constants.HF_HUB_OFFLINE = before or not resolves(urlsplit(constants.ENDPOINT).hostname)
     try:
         yield
     finally:
@@ -172,7 +172,8 @@ def patient_hub() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _resolves(host: str | None) -> bool:
+def resolves(host: str | None) -> bool:
+    """Tell whether a host's name is known here, as it is not without a network."""
     if getproxies():  # they look names up
         return True
     try:

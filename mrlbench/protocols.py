@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 
 import numpy as np
 
-from mrlbench.arrays import (
-    AnyFloatArray,
-    FloatArray,
-    Inputs,
-    IntArray,
-    Judged,
-    Neighbors,
-    ScoreArray,
-)
+from mrlbench.arrays import AnyFloatArray, FloatArray, Inputs, IntArray, Judged, Neighbors
 
 if TYPE_CHECKING:  # torch takes a second to import, and search and plots do without it
     from torch import Tensor
@@ -238,8 +230,8 @@ class Index(Protocol):
 class Metric(Protocol):
     """A score in [0, 1] for each query; the caller averages."""
 
-    def __call__(self, judged: Judged) -> ScoreArray:
-        """Score ranked results, (Q, K) -> (Q,)."""
+    def __call__(self, judged: Judged) -> AnyFloatArray:
+        """Score ranked results, (Q, K) -> (Q,) float64: float32 would be off by 1e-8."""
         ...
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from mrlbench import cli
 
+WORDS = [first + second for first in "bdfgklmn" for second in ("ack", "ell", "ino", "oop", "ush")]
 SMALL = [
     "--set=training.epochs=1",
     "--set=training.methods=['mrl', 'mrl-e', 'fixed-512', 'fixed-16']",

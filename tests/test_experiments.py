@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_folder
+from conftest import WORDS, write_folder
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
 
@@ -17,7 +17,6 @@ from mrlbench.text_experiment import TextExperiment
 from mrlbench.training.loop import Training
 from mrlbench.training.schedule import image_size
 
-WORDS = [first + second for first in "bdfgklmn" for second in ("ack", "ell", "ino", "oop", "ush")]
 ALL = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
 PAPER = ["imagenet1k-resnet50", "imagenet4k", "imagenet-v2"]
 
@@ -134,6 +133,15 @@ def test_the_models_of_the_other_run_are_described_alike():
         assert other.model == first.model
         assert set(other.training.methods) <= set(first.training.methods)
         assert other.training.model_dump(include=same) == first.training.model_dump(include=same)
+
+
+@pytest.mark.parametrize("name", ["ablations", "finetune", "slimmable"])
+def test_the_other_trainings_on_imagenet_follow_the_same_recipe(name):
+    own, first = (experiment_file.read(f"imagenet1k-{each}") for each in (name, "resnet50"))
+    same = set(Training.model_fields) - {"methods", "variants"}
+    assert own.training.model_dump(include=same) == first.training.model_dump(include=same)
+    assert own.dataset == first.dataset
+    assert (own.model == first.model) == (name != "slimmable")  # which has no BlurPool
 
 
 def test_the_images_of_the_recipe_grow_as_the_papers():

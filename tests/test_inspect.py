@@ -541,6 +541,13 @@ def test_an_encoder_is_inspected_by_what_it_makes_of_a_corpus(mrlbench, tmp_path
     found = json.loads((tmp_path / "found" / "inspect.json").read_text())
     assert found["trained"] == [64, 128, 256]  # wordllama's
     assert (tmp_path / "found" / "embeddings" / "database.npy").is_file()
+    of_folder = ("--embeddings", tmp_path / "found" / "embeddings", "--out", tmp_path / "again")
+    assert mrlbench("inspect", *of_folder, "--threads=1")[0] == status
+    again = json.loads((tmp_path / "again" / "inspect.json").read_text())
+    assert again == found
+    status, _, err = mrlbench("inspect", *of_folder, "--model=wordllama")
+    assert status == 2
+    assert "expected --embeddings alone, or --data, --model and --set, got some of both" in err
     status, _, err = mrlbench("inspect", "--data=text-pairs")
     assert status == 2
     assert "expected --embeddings DIR, or --data CORPUS and --out DIR" in err

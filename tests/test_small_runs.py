@@ -4,11 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
+from conftest import WORDS
 
 from mrlbench import measurements
 from mrlbench.datasets.masked_text import masked_text
-
-WORDS = [first + second for first in "bdfgklmn" for second in ("ack", "ell", "ino", "oop", "ush")]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import WORDS
 from torch.nn import functional
 
 from mrlbench import experiment_file, measurements
@@ -16,7 +17,6 @@ from mrlbench.training.prepare import prepare
 
 CPU = torch.device("cpu")
 VOCABULARY = Vocabulary(size=1000, start=2, end=3, mask=4, ordinary=np.arange(5, 1000))
-WORDS = [first + second for first in "bdfgklmn" for second in ("ack", "ell", "ino", "oop", "ush")]
 EXPERIMENT = """
 [dataset]
 name = "masked-text"

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from mrlbench.files import replacing
 
 SEARCHES = "nested_search*.csv"
-PIPELINES = "pipelines_synthetic_*0.csv"
+PIPELINES = "pipelines_synthetic_*.csv"
 
 
 def main(folder: Path = Path("results/peers")) -> None:
@@ -32,7 +32,8 @@ def main(folder: Path = Path("results/peers")) -> None:
 
 
 def _read(folder: Path, pattern: str) -> pd.DataFrame:
-    tables = [pd.read_csv(path) for path in sorted(folder.glob(pattern))]
+    paths = [path for path in sorted(folder.glob(pattern)) if not path.stem.endswith("_stages")]
+    tables = [pd.read_csv(path) for path in paths]
     return pd.concat(tables) if tables else pd.DataFrame()
 
 

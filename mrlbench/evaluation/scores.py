@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mrlbench.arrays import BoolArray, IntArray, Judged, Neighbors, ScoreArray, blocks
+from mrlbench.arrays import AnyFloatArray, BoolArray, IntArray, Judged, Neighbors, blocks
 from mrlbench.intervals import mean_intervals
 from mrlbench.measurements import Row
 from mrlbench.plugins import label, load, names
@@ -17,7 +17,7 @@ TIE = 1e-6  # cosines closer than this are one value: what float32 sums over 204
 QUERIES_AT_ONCE = 1024
 
 
-def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, ScoreArray]:
+def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, AnyFloatArray]:
     """Score results by every metric plug-in at every k.
 
     Returns:
@@ -29,7 +29,7 @@ def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, ScoreArray]:
         pattern = pattern if "{k}" in pattern else pattern + "@{k}"
         wanted += [(pattern.format(k=k), metric, k) for k in ks]
 
-    def score(rows: slice) -> list[ScoreArray]:
+    def score(rows: slice) -> list[AnyFloatArray]:
         some = judged.of(rows)
         return [metric(some.first(k)) for _, metric, k in wanted]
 
@@ -38,7 +38,9 @@ def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, ScoreArray]:
     return {name: each for (name, _, _), each in zip(wanted, joined, strict=True)}
 
 
-def recall_scores(found: Neighbors, truth: Neighbors, name: str, k: int) -> dict[str, ScoreArray]:
+def recall_scores(
+    found: Neighbors, truth: Neighbors, name: str, k: int
+) -> dict[str, AnyFloatArray]:
     """Compare the first `k` found with the true ones, by score and by id.
 
     Args:
@@ -68,7 +70,7 @@ def contained(some: IntArray, others: IntArray) -> BoolArray:
     return np.concatenate(parts)
 
 
-def mean_rows(template: Row, scores: Mapping[str, ScoreArray]) -> list[Row]:
+def mean_rows(template: Row, scores: Mapping[str, AnyFloatArray]) -> list[Row]:
     """Average scores over queries, with their intervals: one row for each metric."""
     if not scores:
         return []

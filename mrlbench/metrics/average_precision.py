@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from mrlbench.arrays import Judged, ScoreArray
+from mrlbench.arrays import AnyFloatArray, Judged
 
 LABEL = "map"  # the mean over queries
 
 
-def average_precision(judged: Judged) -> ScoreArray:
+def average_precision(judged: Judged) -> AnyFloatArray:
     """Reward relevant results for coming early; the mean over queries is mAP@K.
 
     The sum is divided by min(K, relevant), which is the paper's constant K wherever every class has
@@ -20,5 +20,5 @@ def average_precision(judged: Judged) -> ScoreArray:
     precision *= hits
     earned = precision.sum(axis=1)  # (Q,)
     attainable = np.clip(judged.relevant, 1, hits.shape[1])  # (Q,)
-    scores: ScoreArray = earned / attainable
+    scores: AnyFloatArray = earned / attainable
     return scores

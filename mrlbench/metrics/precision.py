@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mrlbench.arrays import Judged, ScoreArray
+from mrlbench.arrays import AnyFloatArray, Judged
 
 
-def precision(judged: Judged) -> ScoreArray:
+def precision(judged: Judged) -> AnyFloatArray:
     """Count relevant results among K, divided by K."""
-    scores: ScoreArray = (judged.gains > 0).mean(axis=1, dtype=np.float64)
+    scores: AnyFloatArray = (judged.gains > 0).mean(axis=1, dtype=np.float64)
     return scores

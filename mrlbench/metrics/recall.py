@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from mrlbench.arrays import Judged, ScoreArray
+from mrlbench.arrays import AnyFloatArray, Judged
 
 
-def recall(judged: Judged) -> ScoreArray:
+def recall(judged: Judged) -> AnyFloatArray:
     """Count relevant results among K, divided by how many relevant rows there are."""
     found = (judged.gains > 0).sum(axis=1)  # (Q,)
-    scores: ScoreArray = found / np.maximum(judged.relevant, 1)
+    scores: AnyFloatArray = found / np.maximum(judged.relevant, 1)
     return scores

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from mrlbench.arrays import Judged, ScoreArray
+from mrlbench.arrays import AnyFloatArray, Judged
 
 LABEL = "top{k}"
 
 
-def top(judged: Judged) -> ScoreArray:
+def top(judged: Judged) -> AnyFloatArray:
     """Score 1 where any result is relevant, else 0."""
     best = judged.gains.max(axis=1)  # (Q,)
-    scores: ScoreArray = (best > 0).astype(np.float64)
+    scores: AnyFloatArray = (best > 0).astype(np.float64)
     return scores
