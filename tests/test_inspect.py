@@ -12,7 +12,15 @@ from sklearn.decomposition import PCA
 from mrlbench import measurements
 from mrlbench.embedding.folder import open_embeddings
 from mrlbench.embedding.relevance import Labels, Qrels
-from mrlbench.evaluation.inspection import arms, coordinates, lengths, order, sample, scan
+from mrlbench.evaluation.inspection import (
+    arms,
+    coordinates,
+    lengths,
+    order,
+    quirks,
+    sample,
+    scan,
+)
 from mrlbench.evaluation.inspection.arms import Cell
 from mrlbench.evaluation.inspection.inspection import inspect_embeddings
 
@@ -492,6 +500,55 @@ def test_what_meta_says_and_the_vectors_do_not_show_is_noted(inspect, rotated):
     assert (
         "meta.json says that 8, 32 were trained, but the verdict is: not nested" in found["notes"]
     )
+
+
+def notes_on(folder, model=None):
+    if model is not None:
+        (folder / "meta.json").write_text(json.dumps({"model": model}))
+    found = open_embeddings(folder)
+    return quirks.note_quirks(found, sample.draw_sample(found, N, 0).database)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("nomic-ai/nomic-embed-text-v1", ["v1.5 is the one trained so", "has 768 coordinates"]),
+        ("nomic-ai/Nomic-Embed-Text-v1.5", ["layer norm over all", "cut", "norm was left out"]),
+        (
+            "gemini-embedding-001",
+            ["of unit length at 3072 only", "3072 coordinates, and here are 32"],
+        ),
+        ("text-embedding-3-large", ["`dimensions` cuts and normalises", "these were cut before"]),
+        ("mine", []),
+    ],
+)
+def test_what_is_known_of_a_model_by_its_name(nested, model, said):
+    found = notes_on(nested, model)
+    assert len(found) == len(said)
+    for note, part in zip(found, said, strict=True):
+        assert part in note
+
+
+def test_a_layer_norm_shows_in_the_vectors(tmp_path):
+    database, queries = (each - each.mean(axis=1, keepdims=True) for each in decaying())
+    folder = write(tmp_path / "normed", database, queries)
+    assert notes_on(folder)[0].startswith("the coordinates of each row have a mean of 0")
+    full = [each for each in notes_on(folder, "nomic-embed-text-v1.5") if "left out" in each]
+    assert full == []
+
+
+def test_codes_and_rounded_values_are_told_from_vectors(tmp_path, nested):
+    database, queries = decaying()
+    codes = np.round(database * 20).clip(-127, 127).astype(np.float32)
+    assert notes_on(nested) == ()
+    (note,) = notes_on(write(tmp_path / "codes", codes, queries))
+    assert note.startswith(f"there are only {len(np.unique(codes[:500]))} different values: codes")
+    for decimals in (3, 6):
+        rounded = np.round(database.astype(np.float64), decimals)
+        folder = write(tmp_path / str(decimals), rounded.astype(np.float32), queries)
+        assert notes_on(folder) == (f"all values are rounded to {decimals} decimals",)
+    positive = write(tmp_path / "positive", np.abs(database) + 1e-3, queries)
+    assert "no coordinate is ever negative" in notes_on(positive)[0]
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,11 @@ from mrlbench.threads import use_threads
 
 GRAPHS = ("hnsw", "hnswlib", "usearch")  # each with 32 links and 40 candidates, as in the paper
 EFFORTS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
-PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+CELLS = ("ivf", "ivf-pq")  # their effort is the number of cells probed
 SHORTLISTS = (20, 40, 80, 120, 200, 400, 800, 1600)
 MIDDLES, LASTS = (64, 128, 256), (10, 20, 40)
-DIMS = (8, 16, 32, 64)
+DIMS = (16, 32, 64, 128)
 K, LIKE_FOR_LIKE = 10, 200
 TOLERANCE = 0.001  # of mAP@10 below exact search at full width
 GOAL = 0.95  # recall_full@10 where there are no labels
@@ -119,7 +120,7 @@ def main(
     size: int = 100_000,
     queries: int = 10_000,
     graphs: str = ",".join(GRAPHS),
-    firsts: str = "ivf,hnsw",
+    firsts: str = "ivf,ivf-pq,hnsw",
     dims: str = ",".join(map(str, DIMS)),
     repeats: int = 5,
     name: str = "pipelines",
@@ -274,7 +275,7 @@ def _pipelines(
 ) -> Iterator[Choice]:
     """Find, for each kind of pipeline, the lowest effort and shortest list that reach the goal."""
     for dim, name in firsts:
-        efforts = PROBES if name == "ivf" else EFFORTS
+        efforts = PROBES if name in CELLS else EFFORTS
         index = _build(name, data.database, dim, keep)
         reached: set[Schedule] = set()
         for effort, ladder in itertools.product(efforts, _ladders(dim, width)):

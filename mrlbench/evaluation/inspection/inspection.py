@@ -44,6 +44,7 @@ from mrlbench.evaluation.inspection.order import (
     compare_arms,
     judge_order,
 )
+from mrlbench.evaluation.inspection.quirks import note_quirks
 from mrlbench.evaluation.inspection.sample import Sample, draw_sample
 from mrlbench.evaluation.inspection.scan import Copies, Leaks, count_copies, count_leaks, scan_rows
 from mrlbench.measurements import Row
@@ -178,7 +179,8 @@ def inspect_embeddings(
         verdict=verdict,
         advice=advise_on_pca(differences, sample.width),
         notes=take_notes(rows, stored, coordinates, lengths, prefixes)
-        + note_training(trained, sample.width, verdict),
+        + note_training(trained, sample.width, verdict)
+        + note_quirks(embeddings, sample.database),
         checks=run_checks(copies, leaks, coordinates, lengths, verdict)
         + check_expectation(verdict, expected),
     )
