@@ -13,6 +13,7 @@ from PIL import Image
 
 from mrlbench.arrays import ByteArray, InputArray, Inputs, IntArray
 from mrlbench.errors import UserError
+from mrlbench.protocols import Images
 
 RESIZE_FOR_CROP = 256 / 224  # evaluation: resize the short side to 256, crop 224 (paper, app. C)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -93,6 +94,28 @@ class ImageArray:
         image, channel = np.arange(count)[:, None, None, None], np.arange(channels)[:, None, None]
         moved: ByteArray = padded[image, channel, top[:, None, :, None], left[:, None, None, :]]
         return moved
+
+
+class SomeImages:
+    """Some of other images.
+
+    Args:
+        images: Those.
+        rows: Which of them, (n,).
+    """
+
+    def __init__(self, images: Images, rows: IntArray) -> None:
+        self._images, self._rows = images, rows
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self._rows)
+
+    def read(
+        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+    ) -> Inputs:
+        """Read images by their row among these; see `Images.read`."""
+        return self._images.read(self._rows[rows], random, size)
 
 
 class Paths(Protocol):
