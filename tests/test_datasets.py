@@ -10,10 +10,12 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 
 from mrlbench.cifar import read_cifar
+from mrlbench.datasets import fashion_mnist_lt as long_tailed
 from mrlbench.datasets.fashion_mnist import CHECKSUMS, fashion_mnist
 from mrlbench.datasets.image_folder import image_folder
 from mrlbench.errors import UserError
 from mrlbench.images import ImageArray, ImageFiles
+from mrlbench.protocols import Dataset, Split
 
 
 def test_grey_pixels_become_three_channels_and_evaluation_changes_nothing():
@@ -190,3 +192,28 @@ def test_batches_go_to_torch_without_a_warning_or_a_needless_copy():
             given = to_input(batch, data, torch.device("cpu"))  # a warning is an error here
             np.testing.assert_allclose(given.numpy() * 255, batch, atol=1e-4)
     assert ImageArray(colour).read(np.arange(4)).flags.writeable
+
+
+def test_the_long_tail_falls_from_all_photos_to_a_thousandth():
+    labels = np.tile(np.arange(10), 6000)
+    rows = long_tailed.long_tail(labels, 10)
+    counts = np.bincount(labels[rows])
+    assert sorted(counts) == [6, 13, 28, 60, 129, 278, 600, 1293, 2785, 6000]
+    assert list(counts) != sorted(counts, reverse=True)  # not in the order of the classes
+    assert len(rows) == long_tailed.SIZES.train
+    assert (np.diff(rows) > 0).all()
+
+
+def test_the_long_tailed_photos_are_some_of_the_others(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 4), dtype=np.uint8)
+    split = Split(ImageArray(pixels), np.array([0, 1, 0, 1, 0, 1]))
+    whole = Dataset(split, split, split, ("a", "b"), (0, 0, 0), (1, 1, 1), "print")
+    monkeypatch.setattr(long_tailed, "fashion_mnist", lambda *_: whole)
+    some = long_tailed.fashion_mnist_lt(tmp_path)
+    rows = long_tailed.long_tail(split.labels, 2)
+    assert sorted(np.bincount(some.train.labels)) == [1, 3]  # of three: all, and the least
+    read, among = some.train.images.read(np.arange(4)), split.images.read(rows)
+    np.testing.assert_array_equal(read, among)
+    assert some.database is some.train
+    assert some.queries is split
+    assert some.fingerprint != "print"

@@ -8,13 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
 from PIL import Image
 
 from mrlbench import memory, progress
 from mrlbench.datasets import tiny_imagenet as module
 from mrlbench.datasets.tiny_imagenet import tiny_imagenet
-from mrlbench.datasets.tiny_imagenet_lt import SIZES, long_tail, tiny_imagenet_lt
 from mrlbench.errors import UserError
 from mrlbench.runs import Output
 
@@ -142,26 +140,3 @@ def test_commands_that_finish_stages_at_once_lose_none(tmp_path, monkeypatch):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(finish, range(24)))
     assert len(output.manifest()["stages"]) == 24
-
-
-def test_the_long_tail_falls_from_all_photos_to_a_hundredth():
-    labels = np.repeat(np.arange(200), 500)
-    rows = long_tail(labels, 200)
-    counts = np.sort(np.bincount(labels[rows]))[::-1]
-    assert counts.tolist() == [round(500 * 100 ** (-rank / 199)) for rank in range(200)]
-    assert (counts[0], counts[-1], counts.sum()) == (500, 5, SIZES.train)
-    assert (np.diff(rows) > 0).all()
-    by_class = np.bincount(labels[rows])
-    assert abs(np.corrcoef(by_class, np.arange(200))[0, 1]) < 0.2  # not in the order of the ids
-
-
-def test_the_long_tailed_photos_are_some_of_the_others(photos):
-    whole, some = tiny_imagenet(photos.parent), tiny_imagenet_lt(photos.parent)
-    assert sorted(np.bincount(some.train.labels)) == [1, 3]  # of three: all, and the least
-    rows = long_tail(whole.train.labels, 2)
-    assert_array_equal(
-        some.train.images.read(np.arange(4)), whole.train.images.read(np.arange(6))[rows]
-    )
-    assert some.database is some.train
-    assert some.queries.labels.tolist() == whole.queries.labels.tolist()
-    assert some.fingerprint != whole.fingerprint

@@ -1,4 +1,4 @@
-"""Tiny-ImageNet with a long tail: 500 photos of the most frequent class, 5 of the rarest."""
+"""Fashion-MNIST with a long tail: 6,000 photos of the most frequent class, 6 of the rarest."""
 
 import hashlib
 from dataclasses import replace
@@ -7,28 +7,27 @@ from pathlib import Path
 import numpy as np
 
 from mrlbench.arrays import IntArray
-from mrlbench.datasets.tiny_imagenet import SIDE, tiny_imagenet
-from mrlbench.datasets.tiny_imagenet import SIZES as ALL
+from mrlbench.datasets.fashion_mnist import SIZES as ALL
+from mrlbench.datasets.fashion_mnist import fashion_mnist
 from mrlbench.images import SomeImages
 from mrlbench.protocols import Dataset, Split
 
-IMBALANCE = 100  # of the most frequent class to the rarest, as usual for CIFAR's long tail
-SEED = 0  # shuffles the classes: in the order of their WordNet ids, animals would be frequent
-SIZES = replace(ALL, train=21_645, database=21_645)
+IMBALANCE = 1000  # of the most frequent class to the rarest: many, medium and few shots of ten
+SEED = 0  # shuffles the classes
+SIZES = replace(ALL, train=11_192, database=11_192)
 
 
-def tiny_imagenet_lt(data_dir: Path, padding: int = 4, size: int = SIDE) -> Dataset:
-    """Tiny-ImageNet with 500 to 5 photos of a class; the queries stay as they are, 50 of each.
+def fashion_mnist_lt(data_dir: Path, padding: int = 0) -> Dataset:
+    """Fashion-MNIST with 6,000 to 6 photos of a class; the queries stay as they are, 1,000 of each.
 
     The counts fall exponentially, as in Cui et al., "Class-balanced loss based on effective number
     of samples", CVPR 2019, section 5.1.
 
     Args:
-        data_dir: As for tiny-imagenet.
+        data_dir: As for fashion-mnist.
         padding: Likewise.
-        size: Likewise.
     """
-    whole = tiny_imagenet(data_dir, padding, size)
+    whole = fashion_mnist(data_dir, padding)
     rows = long_tail(whole.train.labels, len(whole.classes))
     train = Split(SomeImages(whole.train.images, rows), whole.train.labels[rows])
     fingerprint = hashlib.sha256(whole.fingerprint.encode() + rows.tobytes()).hexdigest()
