@@ -76,10 +76,11 @@ def joined() -> Iterator[None]:
     timeout = timedelta(seconds=_seconds())
     import torch
     import torch.distributed as processes
+    from torch.distributed.rendezvous import rendezvous
 
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    _here.store, _here.rank, _here.count = next(processes.rendezvous("env://", timeout=timeout))
+    _here.store, _here.rank, _here.count = next(rendezvous("env://", timeout=timeout))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     processes.init_process_group(
         backend, store=_here.store, rank=_here.rank, world_size=_here.count, timeout=timeout

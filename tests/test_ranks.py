@@ -1,18 +1,22 @@
 """Several processes train, embed and search as one does; in the slow tests torchrun starts them."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from mrlbench import measurements, ranks
+from mrlbench.cli import TOGETHER
 from mrlbench.embedding.rows_file import BLOCKS_BETWEEN_STATES, RowsFile
 from mrlbench.errors import UserError
 from mrlbench.images import ImageFiles
@@ -22,6 +26,7 @@ from mrlbench.protocols import Split
 from mrlbench.training import checkpoint
 from mrlbench.training.batches import parts, training_batches
 
+EXAMPLES = Path(__file__).parent.parent / "experiments" / "cluster"
 SETTINGS = [
     *("--set=training.methods=['mrl']", "--set=training.dims=[4, 512]", "--set=training.epochs=2"),
     # 1,437 images: 6 batches of 235 a epoch, which neither 2 nor 4 processes share evenly
@@ -277,3 +282,38 @@ def test_a_process_that_dies_or_hangs_leaves_a_run_that_goes_on(cut, tmp_path):
     finished(torchrun(2, "train", "digits", "--run", run, *long))
     assert pd.read_csv(model.with_name("losses.csv"))["epoch"].tolist() == [1, 2, 3]
     assert checkpoint.load(model, torch.device("cpu"))["epoch"] == 3
+
+
+def test_the_slurm_example_asks_torchrun_for_commands_that_are_there(tmp_path, mrlbench):
+    from torch.distributed.run import parse_args
+
+    for name, body in (("srun", 'echo "$*"'), ("scontrol", "printf 'one\\ntwo\\n'")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "one,two", "SLURM_JOB_ID": "7"}
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["bash", EXAMPLES / "slurm.sh"], env={**slurm, **path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    *shared, last = done.stdout.splitlines()
+    for line in shared:
+        asked = parse_args(line.partition(" torchrun ")[2].split())
+        assert (asked.nnodes, asked.rdzv_endpoint, asked.module) == ("2", "one:29500", True)
+        assert asked.training_script == "mrlbench"
+        assert asked.training_script_args[0] in TOGETHER
+    assert " mrlbench reproduce imagenet1k-resnet50 " in last
+
+
+def test_the_kubernetes_example_is_a_service_and_a_job_that_agree():
+    service, job = yaml.safe_load_all((EXAMPLES / "kubernetes.yaml").read_text())
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    known = {each["name"]: each["value"] for each in container["env"]}
+    assert pod["subdomain"] == service["metadata"]["name"]
+    assert int(known["MACHINES"]) == job["spec"]["completions"] == job["spec"]["parallelism"]
+    mounted = {each["name"] for each in container["volumeMounts"]}
+    assert mounted == {each["name"] for each in pod["volumes"]}
+    (script,) = container["args"]
+    assert set(re.findall(r"\$([A-Z_]+)", script)) - known.keys() == {"JOB_COMPLETION_INDEX"}
+    assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0

@@ -32,7 +32,7 @@ def sum_gradients(modules: Iterable[nn.Module]) -> None:
     gradients = [p.grad for each in modules for p in each.parameters() if p.grad is not None]
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     processes.all_reduce(flat)
-    pieces = flat.split([gradient.numel() for gradient in gradients])
+    pieces = torch.split(flat, [gradient.numel() for gradient in gradients])
     for gradient, piece in zip(gradients, pieces, strict=True):
         gradient.copy_(piece.view_as(gradient))
 
@@ -45,8 +45,8 @@ def _normalise(norm: _BatchNorm, features: Tensor) -> Tensor:
     spread = [-1 if axis == 1 else 1 for axis in range(features.ndim)]
     wide = features.float()
     rows = wide.new_tensor([features.numel() / features.shape[1]])
-    sums, count = _over_all(torch.cat([wide.sum(axes), rows])).split([features.shape[1], 1])
-    mean = sums / count  # (C,)
+    sums = _over_all(torch.cat([wide.sum(axes), rows]))  # (C + 1,)
+    mean, count = sums[:-1] / sums[-1], sums[-1]
     centred = wide - mean.view(spread)
     variance = _over_all(centred.square().sum(axes)) / count
     _remember(norm, mean.detach(), variance.detach() * count / (count - 1))
