@@ -117,7 +117,6 @@ def test_processes_write_their_rows_of_one_file_and_go_on(as_rank, tmp_path, mon
         assert file.begin(rows.start) == 0
         for row in range(rows.start, rows.start + BLOCKS_BETWEEN_STATES + 1):
             file.append(vectors[row : row + 1])
-        file._file.close()
     assert not path.exists()
     for rank, rows in reversed(list(enumerate(halves))):
         as_rank(rank, 2)
@@ -138,7 +137,6 @@ def test_another_number_of_processes_begins_anew(as_rank, tmp_path, monkeypatch)
     file.begin(0)
     for row in range(BLOCKS_BETWEEN_STATES):
         file.append(ones[row : row + 1])
-    file._file.close()
     as_rank(0, 2)
     assert RowsFile(path, (100, 2), "inputs").begin(0) == 0
     as_rank(0, 1)

@@ -99,8 +99,8 @@ def _plan(vectors: int, dims: list[int], queries: int, k: int, machines: int) ->
     title = (
         f"exact evaluation of {queries:,} queries, k = {k}, on {machines:,} machines like this one "
         f"({threads} cores: {rates.products / 1e9:.0f}·10⁹ multiply–adds a second, disk "
-        f"{rates.read / 1e9:.1f} GB/s read, {rates.written / 1e9:.1f} written; a network of 10 Gbit/s "
-        f"is assumed): {job.rows:,} rows each, {job.shards:,} shards of at most 4 GiB in all"
+        f"{rates.read / 1e9:.1f} GB/s read, {rates.written / 1e9:.1f} written; 10 Gbit/s between "
+        f"them are assumed): {job.rows:,} rows each, {job.shards:,} shards of at most 4 GiB in all"
     )
     _show(title, stage_table(plan_stages(job, rates)))
 

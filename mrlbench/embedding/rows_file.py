@@ -38,13 +38,13 @@ class RowsFile:
         return ranks.same(rows == self._shape[0] and self._path.exists())
 
     def begin(self, first: int) -> int:
-        """Open the file to write this process's rows.
+        """Make the file, if it is not there to be gone on with.
 
         Args:
-            first: The first of them.
+            first: The first row of this process.
 
         Returns:
-            How many of them as many processes have written before.
+            How many rows from there on as many processes wrote in an interrupted call.
         """
         if ranks.is_first() and not (self._partial.exists() and self._rows(self._state)):
             for stale in self._path.parent.glob(f"{self._path.stem}.*json"):
@@ -53,13 +53,15 @@ class RowsFile:
         ranks.wait()
         self._done = self._rows(self._state)
         header = np.lib.format.open_memmap(self._partial, mode="r").offset
-        self._file = self._partial.open("r+b")
-        self._file.seek(header + (first + self._done) * self._shape[1] * 4)
+        self._end = header + (first + self._done) * self._shape[1] * 4
         return self._done
 
     def append(self, block: FloatArray) -> None:
         """Write the next rows, (B, D)."""
-        self._file.write(np.ascontiguousarray(block, dtype=np.float32).data)
+        with self._partial.open("r+b") as file:
+            file.seek(self._end)
+            file.write(np.ascontiguousarray(block, dtype=np.float32).data)
+            self._end = file.tell()
         self._done, self._blocks = self._done + len(block), self._blocks + 1
         if self._blocks % BLOCKS_BETWEEN_STATES == 0:
             self._keep()
@@ -67,7 +69,6 @@ class RowsFile:
     def finish(self) -> None:
         """Wait for the other processes, and move the file into place."""
         self._keep()
-        self._file.close()
         ranks.wait()
         if ranks.is_first():
             self._partial.replace(self._path)
@@ -77,8 +78,8 @@ class RowsFile:
             write_json(self._path.with_suffix(".json"), whole)  # until meta.json says so
 
     def _keep(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._partial.open("r+b") as file:
+            os.fsync(file.fileno())  # of what was written before too
         write_json(self._state, {"inputs": self._inputs, "rows": self._done})
 
     def _rows(self, state: Path) -> int:
