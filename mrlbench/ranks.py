@@ -73,7 +73,26 @@ def joined() -> Iterator[None]:
     if wanted() == 1:
         yield
         return
-    timeout = timedelta(seconds=_seconds())
+    from torch.distributed import DistError
+
+    seconds = _seconds()
+    try:
+        _meet(timedelta(seconds=seconds))
+        with (
+            Path(os.devnull).open("w") as nowhere,
+            redirect_stdout(sys.stdout if is_first() else nowhere),
+        ):
+            yield
+    except RuntimeError as error:
+        if not isinstance(error, DistError) and "gloo" not in str(error).lower():
+            raise
+        raise ConnectionError(
+            f"process {rank()} of {count()}: another one has died, or has not answered for "
+            f"{seconds} s ({TIMEOUT}); run the same command again to go on"
+        ) from error
+
+
+def _meet(timeout: timedelta) -> None:
     import torch
     import torch.distributed as processes
     from torch.distributed.rendezvous import rendezvous
@@ -85,19 +104,6 @@ def joined() -> Iterator[None]:
     processes.init_process_group(
         backend, store=_here.store, rank=_here.rank, world_size=_here.count, timeout=timeout
     )
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        redirect_stdout(sys.stdout if is_first() else nowhere),
-    ):
-        try:
-            yield
-        except RuntimeError as error:
-            if not isinstance(error, processes.DistError) and "gloo" not in str(error).lower():
-                raise
-            raise ConnectionError(
-                f"process {rank()} of {count()}: another one has died, or has not answered for "
-                f"{timeout.seconds} s ({TIMEOUT}); run the same command again to go on"
-            ) from error
 
 
 def own_rows(rows: int, block: int = 1) -> slice:

@@ -51,7 +51,7 @@ def test_cost_shows_the_plan(mrlbench, short):
     table = out[out.index("exact evaluation of 1,000 queries") :]
     assert "15,625,000 rows each" in table
     (line,) = [each for each in table.splitlines() if "search exactly" in each]
-    assert line.split()[4] == "1"  # 15,625,000 · 1,000 · 64 multiply–adds
+    assert line.split()[5] == "1"  # 15,625,000 · 1,000 · 64 multiply–adds
     status, _, err = mrlbench("cost", "--vectors=10", "--machines=64")
     assert (status, err.count("\n")) == (2, 1)
     assert "--machines: expected at most 10" in err

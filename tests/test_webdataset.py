@@ -96,9 +96,16 @@ def test_a_shard_that_is_not_there_leaves_nothing(shards, tmp_path, address):
 
 def test_damaged_shards_are_refused_by_name(shards, tmp_path):
     content = (tmp_path / "digits-002.tar").read_bytes()
-    (tmp_path / "cut.tar").write_bytes(content[: len(content) // 2 + 100])
-    with pytest.raises(UserError, match="whole, uncompressed tar file in .*cut.tar"):
-        webdataset(tmp_path, TRAIN, "cut.tar")
+    with tarfile.open(tmp_path / "digits-002.tar") as tar:
+        after = tar.getmembers()[3].offset  # the first sample has three files
+    for size, why in (
+        (after, "cut off"),
+        (after + 100, "cut off"),
+        (after + 520, "unexpected end"),
+    ):
+        (tmp_path / "cut.tar").write_bytes(content[:size])
+        with pytest.raises(UserError, match=f"whole, uncompressed tar file in .*cut.tar: .*{why}"):
+            webdataset(tmp_path, TRAIN, "cut.tar")
     with tarfile.open(tmp_path / "packed.tar", "w:gz") as tar:
         add(tar, "a.png", b"")
     with pytest.raises(UserError, match="whole, uncompressed tar file in .*packed.tar"):

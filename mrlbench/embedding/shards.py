@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Shards:
         """Give each shard with the number of its first row."""
         return zip(self._edges[:-1], self._parts, strict=True)
 
-    def _refuse(self) -> Any:  # noqa: ANN401 (never returns)
+    def _refuse(self) -> NoReturn:
         raise UserError(
             "expected a database in one file, database.npy, got a folder of shards, which only "
             "eval-retrieval and eval-knn read"

@@ -62,7 +62,8 @@ def _check_methods(experiment: Experiment) -> None:
 def _check_processes(experiment: Experiment, examples: int) -> None:
     """Refuse what several processes cannot share."""
     for method in experiment.training.methods:
-        training, plugin = experiment.training_of(method), split_method(method)[0]
+        training = experiment.training_of(method)
+        plugin: Any = load("methods", split_method(method)[0])
         if ranks.count() > min(training.batch_size, examples):
             raise UserError(
                 f"method {method}: expected at most {min(training.batch_size, examples)} "
@@ -73,7 +74,7 @@ def _check_processes(experiment: Experiment, examples: int) -> None:
                 f"training.micro_batch: expected a multiple of the {ranks.count()} processes, "
                 f"got {training.micro_batch}"
             )
-        if load("methods", plugin).paired:  # all pairs of a batch are compared
+        if plugin.paired:  # all pairs of a batch are compared
             ranks.expect_one(f"method {method}")
 
 
