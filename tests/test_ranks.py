@@ -178,8 +178,16 @@ def torchrun(count, *arguments, **environment):
     )
 
 
-def finished(process, seconds=600):
-    out, err = process.communicate(timeout=seconds)
+def ended(process, seconds=900):
+    """Wait for a command; one that hangs is ended, so that the test fails and nothing stays."""
+    try:
+        return process.communicate(timeout=seconds)
+    finally:
+        process.terminate()
+
+
+def finished(process):
+    out, err = ended(process)
     assert process.returncode == 0, err
     return out
 
@@ -199,13 +207,8 @@ def alone(tmp_path_factory):
     """A run that one process trained, embedded and measured."""
     folder = tmp_path_factory.mktemp("alone") / "run"
     for command in (["train", "digits", "--run", folder, *SETTINGS], ["eval-retrieval", folder]):
-        finished(
-            subprocess.Popen(
-                [sys.executable, "-m", "mrlbench", *map(str, command), "--threads=1", "-q"],
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+        given = [sys.executable, "-m", "mrlbench", *map(str, command), "--threads=1", "-q"]
+        subprocess.run(given, check=True, timeout=900)
     return folder
 
 
@@ -237,7 +240,7 @@ def test_processes_train_embed_and_search_as_one_does(count, alone, tmp_path):
 
 
 def wait_for(path, process):
-    for _ in range(3000):
+    for _ in range(9000):
         if path.exists():
             return
         assert process.poll() is None, process.communicate()
@@ -265,12 +268,12 @@ def test_a_process_that_dies_or_hangs_leaves_a_run_that_goes_on(cut, tmp_path):
     os.kill(victim, cut)
     if cut == signal.SIGSTOP:
         survivor = workers(process)[0]
-        for _ in range(600):  # it gives up by itself
+        for _ in range(3000):  # it gives up by itself
             if survivor not in workers(process):
                 break
             time.sleep(0.1)
         os.kill(victim, signal.SIGCONT)  # so that torchrun can end it
-    _, err = process.communicate(timeout=120)
+    _, err = ended(process)
     assert process.returncode != 0
     ours = [line for line in err.splitlines() if line.startswith("mrlbench:")]
     assert len(ours) <= 1
