@@ -1,10 +1,19 @@
-"""The plan for several machines: its arithmetic, by hand."""
+"""Several machines: the arithmetic of their plan, by hand, and what the examples ask for."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
+from torch.distributed.run import parse_args
 
+from mrlbench.cli import TOGETHER
 from mrlbench.evaluation import cluster_plan
 from mrlbench.evaluation.cluster_plan import Job, Rates, measure_rates, plan_stages
 
+EXAMPLES = Path(__file__).parent.parent / "experiments" / "cluster"
 BILLION = Job(10**9, [8, 2048], 10_000, 100, machines=64)
 
 
@@ -55,3 +64,36 @@ def test_cost_shows_the_plan(mrlbench, short):
     status, _, err = mrlbench("cost", "--vectors=10", "--machines=64")
     assert (status, err.count("\n")) == (2, 1)
     assert "--machines: expected at most 10" in err
+
+
+def test_the_slurm_example_asks_torchrun_for_commands_that_are_there(tmp_path):
+    for name, body in (("srun", 'echo "$*"'), ("scontrol", "printf 'one\\ntwo\\n'")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "one,two", "SLURM_JOB_ID": "7"}
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["bash", EXAMPLES / "slurm.sh"], env={**slurm, **path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    *shared, last = done.stdout.splitlines()
+    for line in shared:
+        asked = parse_args(line.partition(" torchrun ")[2].split())
+        assert (asked.nnodes, asked.rdzv_endpoint, asked.module) == ("2", "one:29500", True)
+        assert asked.training_script == "mrlbench"
+        assert asked.training_script_args[0] in TOGETHER
+    assert " mrlbench reproduce imagenet1k-resnet50 " in last
+
+
+def test_the_kubernetes_example_is_a_service_and_a_job_that_agree():
+    service, job = yaml.safe_load_all((EXAMPLES / "kubernetes.yaml").read_text())
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    known = {each["name"]: each["value"] for each in container["env"]}
+    assert pod["subdomain"] == service["metadata"]["name"]
+    assert int(known["MACHINES"]) == job["spec"]["completions"] == job["spec"]["parallelism"]
+    mounted = {each["name"] for each in container["volumeMounts"]}
+    assert mounted == {each["name"] for each in pod["volumes"]}
+    (script,) = container["args"]
+    assert set(re.findall(r"\$([A-Z_]+)", script)) - known.keys() == {"JOB_COMPLETION_INDEX"}
+    assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0

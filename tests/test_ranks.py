@@ -1,39 +1,22 @@
-"""Several processes train, embed and search as one does; in the slow tests torchrun starts them."""
-
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+"""What each of several processes does: its part of a batch, its gradients, its rows of a file."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-import yaml
+import torch.distributed as processes
+import torch.multiprocessing
 from PIL import Image
 
-from mrlbench import measurements, ranks
-from mrlbench.cli import TOGETHER
+from mrlbench import experiment_file, ranks
 from mrlbench.embedding.rows_file import BLOCKS_BETWEEN_STATES, RowsFile
 from mrlbench.errors import UserError
 from mrlbench.images import ImageFiles
 from mrlbench.masking import MaskedBlocks, Vocabulary, training_split
 from mrlbench.plugins import load
 from mrlbench.protocols import Split
-from mrlbench.training import checkpoint
-from mrlbench.training.batches import parts, training_batches
-
-EXAMPLES = Path(__file__).parent.parent / "experiments" / "cluster"
-SETTINGS = [
-    *("--set=training.methods=['mrl']", "--set=training.dims=[4, 512]", "--set=training.epochs=2"),
-    # 1,437 images: 6 batches of 235 a epoch, which neither 2 nor 4 processes share evenly
-    *("--set=training.batch_size=235", "--set=training.learning_rate=0.01"),
-    *("--set=training.precision='float32'", "--set=model.stem_stride=4"),
-    *("--set=search.dims=[4, 512]", "--set=evaluation.k=[1, 10]"),
-]
+from mrlbench.training.batches import parts, to_input, training_batches
+from mrlbench.training.loop import Learner
+from mrlbench.training.prepare import prepare
 
 
 @pytest.fixture
@@ -151,9 +134,6 @@ def test_another_number_of_processes_begins_anew(as_rank, tmp_path, monkeypatch)
     ],
 )
 def test_what_processes_cannot_share_is_refused(overrides, line, as_rank):
-    from mrlbench import experiment_file
-    from mrlbench.training.prepare import prepare
-
     experiment = experiment_file.read("digits", overrides)
     as_rank(0, 3)
     with pytest.raises(UserError, match=line):
@@ -168,153 +148,56 @@ def test_commands_that_cannot_share_their_work_say_so(mrlbench, as_rank, tmp_pat
     assert "plot: expected one process, got 2 of torchrun" in err
 
 
-def torchrun(count, *arguments, **environment):
-    """Start a command in several processes, one thread each."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc-per-node={count}", "-m", "--", "mrlbench", *map(str, arguments)]
-    known = {**os.environ, "OMP_NUM_THREADS": "1", "MRLBENCH_TIMEOUT": "120", **environment}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=known
+CASES = {
+    "a batch that is not shared evenly": ("mrl", 34, []),
+    "micro-batches": ("mrl", 36, ["training.micro_batch=12"]),
+    "batch norms of several widths": ("slimmable", 34, ["training.dims=[128, 512]"]),
+}
+
+
+def one_step(case):
+    """Take one step; returns the loss, the gradients and the state that it leads to."""
+    method, size, overrides = CASES[case]
+    settings = [f"training.methods=['{method}']", f"training.batch_size={size}", *overrides]
+    more = ["model.stem_stride=4", "training.precision='float32'", "search.dims=[512]"]
+    experiment = experiment_file.read("digits", [*settings, *more])
+    learner = Learner(experiment, method, 0, 10, torch.device("cpu"))
+    learner.join()
+    learner.train_mode()
+    dataset = load("datasets", "digits")(None)
+    (images, labels), *_ = training_batches(dataset.train, size, seed=0, epoch=0)
+    inputs = to_input(images, dataset, torch.device("cpu"))
+    losses, right = learner.step(inputs, torch.from_numpy(labels), 0.1, len(inputs) / size)
+    modules = {"backbone": learner.backbone, "head": learner.head}
+    found = {"losses": ranks.summed(losses), "right": ranks.summed(right)}
+    for name, module in modules.items():
+        found |= {f"{name}.{key}": each for key, each in module.state_dict().items()}
+        parameters = module.named_parameters()
+        found |= {f"{name}.{key}.grad": p.grad for key, p in parameters if p.grad is not None}
+    return {key: each.numpy() for key, each in found.items()}
+
+
+def as_one_of(number, count, folder):
+    torch.set_num_threads(1)
+    processes.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=number, world_size=count
     )
-
-
-def ended(process, seconds=900):
-    """Wait for a command; one that hangs is ended, so that the test fails and nothing stays."""
-    try:
-        return process.communicate(timeout=seconds)
-    finally:
-        process.terminate()
-
-
-def finished(process):
-    out, err = ended(process)
-    assert process.returncode == 0, err
-    return out
-
-
-def weights(folder):
-    state = checkpoint.load(folder / "models/mrl/seed-0" / checkpoint.NAME, torch.device("cpu"))
-    return {**state["backbone"], **state["head"]}
-
-
-def values(folder):
-    table = measurements.read(folder / "retrieval.csv").query("metric != 'mflops'")
-    return table.set_index(["reducer", "dim", "metric"])["value"]
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """A run that one process trained, embedded and measured."""
-    folder = tmp_path_factory.mktemp("alone") / "run"
-    for command in (["train", "digits", "--run", folder, *SETTINGS], ["eval-retrieval", folder]):
-        given = [sys.executable, "-m", "mrlbench", *map(str, command), "--threads=1", "-q"]
-        subprocess.run(given, check=True, timeout=900)
-    return folder
+    ranks._here.rank, ranks._here.count = number, count
+    for place, case in enumerate(CASES):
+        np.savez(f"{folder}/{place}-{number}.npz", **one_step(case))
+    processes.destroy_process_group()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
-def test_processes_train_embed_and_search_as_one_does(count, alone, tmp_path):
-    run = tmp_path / "run"
-    out = finished(torchrun(count, "train", "digits", "--run", run, *SETTINGS, "--threads=1"))
-    assert out.count("wrote ") == 1
-    losses, expected = (pd.read_csv(each / "models/mrl/seed-0/losses.csv") for each in (run, alone))
-    # what another number of threads changes too: rounding, which 12 steps make somewhat larger
-    np.testing.assert_allclose(losses.filter(like="loss"), expected.filter(like="loss"), rtol=1e-3)
-    np.testing.assert_allclose(losses["learning_rate"], expected["learning_rate"])
-    one, other = weights(run), weights(alone)
-    assert one.keys() == other.keys()
-    # from here on with the same weights, so that what is compared is exact
-    model = run / "models/mrl/seed-0" / checkpoint.NAME
-    model.write_bytes((alone / "models/mrl/seed-0" / checkpoint.NAME).read_bytes())
-    finished(torchrun(count, "embed", run, "--threads=1"))
-    mine, theirs = (each / "embeddings/mrl/seed-0" for each in (run, alone))
-    assert {path.name for path in mine.iterdir()} == {path.name for path in theirs.iterdir()}
-    for name in ("database", "queries", "database_labels", "queries_labels"):
-        np.testing.assert_array_equal(
-            np.load(mine / f"{name}.npy"), np.load(theirs / f"{name}.npy")
-        )
-    out = finished(torchrun(count, "eval-retrieval", run, "--threads=1"))
-    assert out.count("wrote ") == 1
-    pd.testing.assert_series_equal(values(run), values(alone))
-
-
-def wait_for(path, process):
-    for _ in range(9000):
-        if path.exists():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
-    raise AssertionError(f"{path} did not come")
-
-
-def workers(process):
-    """The processes that torchrun has started."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
-    )
-    return [int(each) for each in listed.stdout.split()]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("cut", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_process_that_dies_or_hangs_leaves_a_run_that_goes_on(cut, tmp_path):
-    long = [*SETTINGS, "--set=training.epochs=3", "--threads=1"]
-    run = tmp_path / "run"
-    process = torchrun(2, "train", "digits", "--run", run, *long, MRLBENCH_TIMEOUT="10")
-    model = run / "models/mrl/seed-0" / checkpoint.NAME
-    wait_for(model, process)
-    victim = workers(process)[-1]
-    os.kill(victim, cut)
-    if cut == signal.SIGSTOP:
-        survivor = workers(process)[0]
-        for _ in range(3000):  # it gives up by itself
-            if survivor not in workers(process):
-                break
-            time.sleep(0.1)
-        os.kill(victim, signal.SIGCONT)  # so that torchrun can end it
-    _, err = ended(process)
-    assert process.returncode != 0
-    ours = [line for line in err.splitlines() if line.startswith("mrlbench:")]
-    assert len(ours) <= 1
-    if cut == signal.SIGSTOP:
-        assert "another one has died, or has not answered for 10 s" in ours[0]
-    assert 1 <= checkpoint.load(model, torch.device("cpu"))["epoch"] < 3
-    finished(torchrun(2, "train", "digits", "--run", run, *long))
-    assert pd.read_csv(model.with_name("losses.csv"))["epoch"].tolist() == [1, 2, 3]
-    assert checkpoint.load(model, torch.device("cpu"))["epoch"] == 3
-
-
-def test_the_slurm_example_asks_torchrun_for_commands_that_are_there(tmp_path, mrlbench):
-    from torch.distributed.run import parse_args
-
-    for name, body in (("srun", 'echo "$*"'), ("scontrol", "printf 'one\\ntwo\\n'")):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
-        (tmp_path / name).chmod(0o755)
-    slurm = {"SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "one,two", "SLURM_JOB_ID": "7"}
-    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        ["bash", EXAMPLES / "slurm.sh"], env={**slurm, **path}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    *shared, last = done.stdout.splitlines()
-    for line in shared:
-        asked = parse_args(line.partition(" torchrun ")[2].split())
-        assert (asked.nnodes, asked.rdzv_endpoint, asked.module) == ("2", "one:29500", True)
-        assert asked.training_script == "mrlbench"
-        assert asked.training_script_args[0] in TOGETHER
-    assert " mrlbench reproduce imagenet1k-resnet50 " in last
-
-
-def test_the_kubernetes_example_is_a_service_and_a_job_that_agree():
-    service, job = yaml.safe_load_all((EXAMPLES / "kubernetes.yaml").read_text())
-    pod = job["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    known = {each["name"]: each["value"] for each in container["env"]}
-    assert pod["subdomain"] == service["metadata"]["name"]
-    assert int(known["MACHINES"]) == job["spec"]["completions"] == job["spec"]["parallelism"]
-    mounted = {each["name"] for each in container["volumeMounts"]}
-    assert mounted == {each["name"] for each in pod["volumes"]}
-    (script,) = container["args"]
-    assert set(re.findall(r"\$([A-Z_]+)", script)) - known.keys() == {"JOB_COMPLETION_INDEX"}
-    assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+def test_gradients_and_batch_norms_are_those_of_one_process(count, tmp_path):
+    context = torch.multiprocessing.spawn(as_one_of, (count, tmp_path), nprocs=count, join=False)
+    alone = [one_step(case) for case in CASES]
+    assert any(context.join(timeout=600) for _ in range(count))  # true once the last has ended
+    for place, expected in enumerate(alone):
+        for number in range(count):
+            with np.load(tmp_path / f"{place}-{number}.npz") as found:
+                assert set(found.files) == expected.keys()
+                for key, each in expected.items():
+                    scale = max(float(np.abs(each).max()), 1e-3)
+                    np.testing.assert_allclose(found[key], each, atol=1e-4 * scale, err_msg=key)
