@@ -17,7 +17,7 @@ from mrlbench.training import checkpoint
 SETTINGS = [
     *("--set=training.methods=['mrl']", "--set=training.dims=[4, 512]", "--set=training.epochs=2"),
     # 1,437 images: 6 batches of 235 a epoch, which neither 2 nor 4 processes share evenly
-    *("--set=training.batch_size=235", "--set=training.learning_rate=0.01"),
+    *("--set=training.batch_size=235", "--set=training.learning_rate=0.001"),
     *("--set=training.precision='float32'", "--set=model.stem_stride=4"),
     *("--set=search.dims=[4, 512]", "--set=evaluation.k=[1, 10]"),
 ]
