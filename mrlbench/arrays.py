@@ -18,6 +18,7 @@ AnyFloatArray = NDArray[np.floating[Any]]
 InputArray = NDArray[Any]  # what a model reads: (B, 3, H, W) uint8 images, (B, D) float32 vectors
 # or several: token ids (B, L) with masked places (B, m), images with the tokens of their captions
 Inputs = InputArray | tuple[InputArray, ...]
+WHOLE = slice(None)
 
 
 class Neighbors(NamedTuple):

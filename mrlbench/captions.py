@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mrlbench.arrays import InputArray, Inputs, IntArray
+from mrlbench.arrays import WHOLE, InputArray, Inputs, IntArray
 from mrlbench.errors import UserError
 from mrlbench.images import only_images
 from mrlbench.protocols import Dataset, Split
@@ -29,10 +29,14 @@ class Tokens:
         return len(self._ids)
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> InputArray:
         """Read texts by row, (B, L) int64."""
-        return self._ids[rows]
+        return self._ids[rows[part]]
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,18 @@ class CaptionedSplit(Split):
     captions: IntArray
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> tuple[Inputs, IntArray]:
         """Read images (B, 3, H, W) with tokens (B, L), the template drawn from `random`."""
-        images, labels = only_images(self.images.read(rows, random, size)), self.labels[rows]
+        images, labels = only_images(self.images.read(rows, random, size, part)), self.labels[rows]
         count = self.captions.shape[1]
         chosen = 0 if random is None else random.integers(0, count, len(rows))
-        return (images, self.captions[labels, chosen]), np.tile(np.arange(len(rows)), 2)
+        captions = self.captions[labels, chosen][part]
+        return (images, captions), np.tile(np.arange(len(rows))[part], 2)
 
 
 def captioned(dataset: Dataset, templates: Sequence[str], tokenize: Tokenizer) -> Dataset:

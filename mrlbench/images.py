@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from mrlbench.arrays import ByteArray, InputArray, Inputs, IntArray
+from mrlbench.arrays import WHOLE, ByteArray, InputArray, Inputs, IntArray
 from mrlbench.errors import UserError
 from mrlbench.protocols import Images
 
@@ -23,14 +24,18 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path, content: BytesIO | None = None) -> Iterator[Image.Image]:
     """Open an image file, of which Pillow reads the pixels when they are asked for.
+
+    Args:
+        path: The file, or what messages call it where `content` is given.
+        content: The file's bytes, where they are in another file.
 
     Raises:
         UserError: The file is not an image, or a damaged one, by name.
     """
     try:
-        with Image.open(path) as file:
+        with Image.open(content or path) as file:
             yield file
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # of damaged files
         raise UserError(f"expected an image, got an unreadable file: {path}") from error
@@ -68,12 +73,17 @@ class ImageArray:
         return len(self._pixels)
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> ByteArray:
         """Read images by row, shifted and mirrored at random when `random` is given."""
         batch = self._pixels[rows]  # (B, 1 or 3, H, W)
         if random is not None:
             batch = self._augment(batch, random)
+        batch = batch[part]
         side = size or self._size
         if side is not None and batch.shape[2:] != (side, side):
             batch = _resized(batch, side)
@@ -146,7 +156,11 @@ class ImageFiles:
         return len(self._paths)
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> ByteArray:
         """Read images by row; with `random`, crop a random part and mirror half of them.
 
@@ -156,10 +170,13 @@ class ImageFiles:
         seeds = [None] * len(rows) if random is None else random.integers(0, 2**63, len(rows))
         sides = [size or self._size] * len(rows)
         with ThreadPoolExecutor(DECODERS) as pool:
-            return np.stack(list(pool.map(self._read_one, rows, seeds, sides)))
+            return np.stack(list(pool.map(self._read_one, rows[part], seeds[part], sides[part])))
+
+    def _open(self, row: int) -> AbstractContextManager[Image.Image]:
+        return opened(self._paths[row])
 
     def _read_one(self, row: int, seed: int | None, size: int) -> ByteArray:
-        with opened(self._paths[row]) as file:
+        with self._open(row) as file:
             crop = _centre(file, size) if seed is None else _random_crop(file, size, seed)
         return np.ascontiguousarray(np.asarray(crop).transpose(2, 0, 1))  # (3, H, W)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mrlbench.arrays import Inputs, IntArray
+from mrlbench.arrays import WHOLE, Inputs, IntArray
 from mrlbench.protocols import Split
 
 HIDDEN, RANDOM = 0.8, 0.1  # shares of the chosen tokens; the rest stay as they are (BERT, sec. 3.1)
@@ -53,10 +53,15 @@ class MaskedBlocks:
         return MaskedBlocks(self._blocks[:count], self._vocabulary, self._share)
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> Inputs:
         """Read blocks by row: token ids (B, L), and which places to predict (B, m), both int64."""
-        return self.mask(rows, random)[0]
+        (ids, places), _ = self.mask(rows, random)
+        return ids[part], places[part]
 
     def mask(
         self, rows: IntArray, random: np.random.Generator | None = None
@@ -95,11 +100,15 @@ class MaskedSplit(Split):
     images: MaskedBlocks
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> tuple[Inputs, IntArray]:
         """Read blocks with new masks, and the right tokens, (B · m,)."""
-        inputs, right = self.images.mask(rows, random)
-        return inputs, right.reshape(-1)
+        (ids, places), right = self.images.mask(rows, random)
+        return (ids[part], places[part]), right[part].reshape(-1)
 
 
 def masked_split(blocks: MaskedBlocks) -> MaskedSplit:

@@ -15,8 +15,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mrlbench import ranks
+
 SECONDS_BETWEEN_LINES = 30
-quiet = False  # set once by the command line
+quiet = False  # set once by the command line; of several processes only the first speaks
 
 
 class Task:
@@ -40,7 +42,7 @@ class Task:
         if self._bar is not None:
             note = f"{self._note} {self._rate()}"
             self._bar.update(self._bar.task_ids[0], completed=self._done, note=note)
-        elif not quiet and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+        elif not _silent() and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             print(self._line(), file=sys.stderr, flush=True)  # noqa: T201 (a log, on stderr)
 
@@ -62,11 +64,15 @@ class Task:
         )
 
 
+def _silent() -> bool:
+    return quiet or not ranks.is_first()
+
+
 @contextmanager
 def task(what: str, total: int, unit: str = "") -> Iterator[Task]:
     """Show the progress of one piece of work."""
     work = Task(what, total, unit)
-    if quiet or not sys.stderr.isatty():
+    if _silent() or not sys.stderr.isatty():
         yield work
         return
     columns = (

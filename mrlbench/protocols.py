@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, FloatArray, Inputs, IntArray, Judged, Neighbors
+from mrlbench.arrays import WHOLE, AnyFloatArray, FloatArray, Inputs, IntArray, Judged, Neighbors
 
 if TYPE_CHECKING:  # torch takes a second to import, and search and plots do without it
     from torch import Tensor
@@ -25,7 +25,11 @@ class Images(Protocol):
         ...
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> Inputs:
         """Read images by row.
 
@@ -33,6 +37,8 @@ class Images(Protocol):
             rows: (B,).
             random: Where training augmentation draws from; None reads for evaluation.
             size: H and W other than the data set's own: training may begin with smaller images.
+            part: Which of the rows are wanted; the others take part in what is drawn only, so that
+                several processes read one batch, each its own part.
 
         Returns:
             (B, 3, H, W) uint8; a data set of vectors gives (B, D) float32; masked text gives
@@ -53,10 +59,14 @@ class Split:
     labels: IntArray
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> tuple[Inputs, IntArray]:
         """Read inputs by row with the answers that a training learns; see `Images.read`."""
-        return self.images.read(rows, random, size), self.labels[rows]
+        return self.images.read(rows, random, size, part), self.labels[rows[part]]
 
 
 @dataclass(frozen=True)

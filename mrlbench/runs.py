@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mrlbench import experiment_file
+from mrlbench import experiment_file, ranks
 from mrlbench.costs.machine import describe_machine
 from mrlbench.errors import UserError
 from mrlbench.experiment import Experiment
@@ -58,6 +58,8 @@ class Output:
             self._note(entries)
 
     def _note(self, entries: dict[str, Any]) -> None:
+        if not ranks.is_first():
+            return
         manifest = self.manifest() | {"run": self.name, "machine": describe_machine()} | entries
         write_json(self.folder / "manifest.json", manifest)
 
@@ -110,10 +112,12 @@ def create(experiment: Experiment, folder: Path) -> Run:
     Raises:
         UserError: The folder cannot be written.
     """
-    check_writable(folder)
     run = Run(folder, experiment)
-    write_text(folder / "experiment.toml", experiment.to_toml())
-    run.note(seeds=experiment.seeds)
+    if ranks.is_first():
+        check_writable(folder)
+        write_text(folder / "experiment.toml", experiment.to_toml())
+        run.note(seeds=experiment.seeds)
+    ranks.wait()
     return run
 
 

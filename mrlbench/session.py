@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mrlbench import measurements
+from mrlbench import measurements, ranks
 from mrlbench.embedding.folder import has_logits
 from mrlbench.errors import UserError
 from mrlbench.evaluation.adaptive_classification import (
@@ -225,7 +225,7 @@ class Session:
             stage = " ".join(part for part in (csv, name, source.label) if part)
             vectors = digest(source.embeddings.fingerprint)
             inputs = json.dumps([vectors, source.dims, source.baselines, settings or {}])
-            if not self.force and self.output.is_done(stage, inputs) and there:
+            if not self.force and ranks.same(self.output.is_done(stage, inputs) and there):
                 if self.pending is None:
                     log.info("%s: done before (--force measures again)", stage)
             elif self.pending is not None:
@@ -233,6 +233,8 @@ class Session:
             else:
                 with self.output.stage(stage, inputs, vectors=vectors):
                     found = rows(source)
+                    if not ranks.is_first():
+                        continue
                     earlier = self.output.manifest().get("stages", {}).get(stage, {})
                     if earlier.get("vectors", vectors) != vectors:
                         self._drop(csv, source, cells)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mrlbench import ranks
 from mrlbench.costs.flops import multiply_adds
 from mrlbench.embedding.extract import Extractor, is_written
 from mrlbench.embedding.head import NAME as HEAD
@@ -53,7 +54,8 @@ class Workshop:
     def dataset(self) -> Dataset:
         """The data set, read (and fetched) when it is first needed."""
         plugin = self.run.experiment.dataset
-        loaded: Dataset = load("datasets", plugin.name)(self.data_dir, **plugin.arguments)
+        with ranks.in_turn(str(self.data_dir)):
+            loaded: Dataset = load("datasets", plugin.name)(self.data_dir, **plugin.arguments)
         dataset = prepare(loaded, self.run.experiment)
         if self.run.folder.is_dir():  # not there when only the plan is asked for
             self.run.note(data={plugin.name: dataset.fingerprint})
@@ -99,7 +101,7 @@ class Workshop:
         stage, folder = f"train {method} seed-{seed}", run.model(method, seed)
         imported = self._imported(method, seed)
         there = (folder / checkpoint.NAME).is_file()
-        if there and run.is_done(stage, _with_import(inputs, imported)):
+        if ranks.same(there and run.is_done(stage, _with_import(inputs, imported))):
             log.info("%s: done before", stage)
             return
         if there and imported:
@@ -132,7 +134,7 @@ class Workshop:
         """
         run, folder = self.run, self.run.embeddings(method, seed)
         inputs = self.inputs(method, seed)
-        if is_written(folder, inputs):
+        if ranks.same(is_written(folder, inputs)):
             self._add_head(method, seed, folder)
             return folder
         backbone, head = self.trained(method, seed)
@@ -142,13 +144,15 @@ class Workshop:
             for dim in head.dims[:-1] if head.separate else ():
                 self._embed(width_folder(folder, dim), inputs, head.alone(backbone, dim), dim, what)
             self._embed(folder, inputs, head.alone(backbone, width), width, what)
-            write_head(folder, head.state_dict())
+            if ranks.is_first():
+                write_head(folder, head.state_dict())
+            ranks.wait()
         return folder
 
     def _add_head(self, method: str, seed: int, folder: Path) -> None:
         """Write the head beside vectors that an earlier version embedded without it."""
         path = self.run.model(method, seed) / checkpoint.NAME
-        if path.is_file() and not (folder / HEAD).is_file():
+        if ranks.is_first() and path.is_file() and not (folder / HEAD).is_file():
             earlier = checkpoint.load(path, self.device)
             if earlier["inputs"] == self.inputs(method, seed):
                 write_head(folder, earlier["head"])
@@ -225,7 +229,7 @@ class Workshop:
         width: int,
         what: str,
     ) -> None:
-        if not is_written(folder, inputs):
+        if not ranks.same(is_written(folder, inputs)):
             Extractor(*network, self.dataset, self.device).write(folder, inputs, width, what)
 
     def inputs(self, method: str, seed: int) -> str:

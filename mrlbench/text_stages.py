@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from mrlbench import ranks
 from mrlbench.embedding.corpus import Writing, check_corpus, embed_corpus
 from mrlbench.errors import UserError
 from mrlbench.evaluation.source import Origin
@@ -172,8 +173,10 @@ class TextWorkshop(Workshop):
 
 def open_workshop(run: Run, data_dir: Path, device: torch.device) -> Workshop:
     """Open the stages that fit a run's experiment."""
-    kind = TextWorkshop if isinstance(run.experiment, TextExperiment) else Workshop
-    return kind(run, data_dir, device)
+    if not isinstance(run.experiment, TextExperiment):
+        return Workshop(run, data_dir, device)
+    ranks.expect_one("a text model")
+    return TextWorkshop(run, data_dir, device)
 
 
 def _is_written(folder: Path, inputs: str) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from mrlbench import ranks
 from mrlbench.arrays import blocks
 
 Result = TypeVar("Result")
@@ -13,6 +14,8 @@ Result = TypeVar("Result")
 def use_threads(count: int) -> int:
     """Give every library the same number of threads; 0 takes all the cores that there are.
 
+    Several processes of one machine share its cores.
+
     Returns:
         How many.
     """
@@ -20,7 +23,7 @@ def use_threads(count: int) -> int:
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = count or cores or 1
+    threads = count or max(1, (cores or 1) // ranks.count_here())
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
     return threads

@@ -24,10 +24,21 @@ LAYERS = [
         "splits",
         "threads",
         "memory",
+        "ranks",
         "http_client",
     },
     {"measurements"},
-    {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index", "moments", "slimming"}
+    {
+        "protocols",
+        "images",
+        "tar_shards",
+        "heads",
+        "cifar",
+        "imagenet",
+        "faiss_index",
+        "moments",
+        "slimming",
+    }
     | {"captions", "masking", "towers", "language_models"}
     | {"downloads", "records", "texts", "wordnet", "weights", "image_models", "open_clip_models"},
     set(KINDS),

@@ -192,7 +192,7 @@ def test_a_training_with_a_ramp_has_its_sizes(mrlbench, small, tmp_path, monkeyp
     seen = []
     original = ImageArray.read
 
-    def read(self, rows, random=None, size=None):
+    def read(self, rows, random=None, size=None, part=slice(None)):
         result = original(self, rows, random, size)
         seen.append((random is not None, result.shape[2]))
         return result

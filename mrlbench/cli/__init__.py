@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from mrlbench import progress
+from mrlbench import progress, ranks
 from mrlbench.cli import (
     analyze,
     claims,
@@ -45,21 +45,31 @@ for module in (
         app.command(name)(command)
 
 
+TOGETHER = ("train", "embed", "eval-knn", "eval-retrieval")  # that several processes can share
+
+
 @app.callback()
-def version_and_logs() -> None:
+def version_and_logs(context: typer.Context) -> None:
     """Set up logs; they go to stderr, results to stdout and files."""
     progress.quiet = False
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("mrlbench").setLevel(logging.INFO)
+    logging.getLogger("mrlbench").setLevel(logging.INFO if ranks.is_first() else logging.ERROR)
+    if context.invoked_subcommand not in TOGETHER:
+        ranks.expect_one(str(context.invoked_subcommand))
 
 
 def main() -> None:
     """Run the command line: 0 done, 1 the work failed, 2 the request was wrong."""
     try:
-        app()
+        with ranks.joined():
+            app()
     except UserError as error:
-        typer.echo(f"mrlbench: error: {error}", err=True)
-        sys.exit(2)
+        _fail(f"error: {error}", 2)
     except (OSError, FloatingPointError, MemoryError) as error:
-        typer.echo(f"mrlbench: failed: {error}", err=True)
-        sys.exit(1)
+        _fail(f"failed: {error}", 1)
+
+
+def _fail(line: str, status: int) -> None:
+    if ranks.fails_first():
+        typer.echo(f"mrlbench: {line}", err=True)
+    sys.exit(status)

@@ -42,6 +42,10 @@ def cost(
             "us_per_query / 1000 of exact search in search_speed.csv."
         ),
     ] = CORE_GFLOPS,
+    machines: Annotated[
+        int, typer.Option(min=0, help="Plan exact evaluation on so many machines like this one.")
+    ] = 0,
+    queries: Annotated[str, typer.Option(help="Q of that evaluation.")] = "10k",
 ) -> None:
     """What vectors and indexes weigh, what a query computes, where a shortlist begins to pay."""
     from mrlbench.costs.quantities import read_count
@@ -76,8 +80,29 @@ def cost(
         _show("beside the vectors, measured on float32", overhead_table(plan))
     rate = f", a core doing {core_gflops:g}·10⁹ a second" if plan.queries_per_day else ""
     _show(f"one query, a multiply–add is 1{rate}", search_table(plan))
+    if machines:
+        _plan(plan.vectors, chosen, read_count("--queries", queries), shortlist, machines)
     if len(chosen) == 1:
         typer.echo(f"--dims 64,{chosen[0]} adds a shortlist at 64 with a rerank at {chosen[0]}")
+
+
+def _plan(vectors: int, dims: list[int], queries: int, k: int, machines: int) -> None:
+    """Time this machine for a few seconds, and say what as many like it would take."""
+    from mrlbench.evaluation.cluster_plan import Job, measure_rates, plan_stages
+    from mrlbench.reports.cost_tables import stage_table
+    from mrlbench.threads import use_threads
+
+    if machines > vectors:
+        raise UserError(f"--machines: expected at most {vectors}, a row each, got {machines}")
+    threads = use_threads(0)
+    job, rates = Job(vectors, dims, queries, k, machines), measure_rates(dims, k)
+    title = (
+        f"exact evaluation of {queries:,} queries, k = {k}, on {machines:,} machines like this one "
+        f"({threads} cores: {rates.products / 1e9:.0f}·10⁹ multiply–adds a second, disk "
+        f"{rates.read / 1e9:.1f} GB/s read, {rates.written / 1e9:.1f} written; 10 Gbit/s between "
+        f"them are assumed): {job.rows:,} rows each, {job.shards:,} shards of at most 4 GiB in all"
+    )
+    _show(title, stage_table(plan_stages(job, rates)))
 
 
 def _dims(dim: int, dims: str) -> list[int]:

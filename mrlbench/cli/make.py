@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrlbench import progress
+from mrlbench import progress, ranks
 from mrlbench.cli import encoding, options
 from mrlbench.errors import UserError
 
@@ -60,6 +60,7 @@ def embed(
     if model or data or settings or out or cache or (dtype, batch) != ("float32", 512):
         if run or methods or seed:
             raise UserError("expected a run, or --model, --data and --out, got some of both")
+        ranks.expect_one("embed --model")
         wanted = encoding.Wanted(model, data, settings, out, cache, dtype, batch)
         encoding.encode(wanted, threads, device, data_dir)
         return

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, blocks
+from mrlbench.arrays import WHOLE, AnyFloatArray, FloatArray, IntArray, blocks
 from mrlbench.errors import UserError
 from mrlbench.protocols import Dataset, Split
 
@@ -23,10 +23,14 @@ class Vectors:
         return len(self._vectors)
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> FloatArray:
         """Read vectors by row, (B, D) float32."""
-        return np.asarray(self._vectors[rows], dtype=np.float32)
+        return np.asarray(self._vectors[rows[part]], dtype=np.float32)
 
 
 def embeddings(data_dir: Path, path: str) -> Dataset:

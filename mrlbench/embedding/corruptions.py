@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torchvision.transforms.functional import gaussian_blur
 
-from mrlbench.arrays import ByteArray, FloatArray, IntArray
+from mrlbench.arrays import WHOLE, ByteArray, FloatArray, IntArray
 from mrlbench.images import only_images
 from mrlbench.protocols import Images
 
@@ -78,11 +78,15 @@ class Corrupted:
         return len(self._images)
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> ByteArray:
         """Read images by row and corrupt them, (B, 3, H, W) uint8."""
-        images = only_images(self._images.read(rows, random, size)).astype(np.float32)
-        pixels = np.rint(self._corrupt(images / np.float32(255), rows) * 255)
+        images = only_images(self._images.read(rows, random, size, part)).astype(np.float32)
+        pixels = np.rint(self._corrupt(images / np.float32(255), rows[part]) * 255)
         return pixels.clip(0, 255).astype(np.uint8)
 
 

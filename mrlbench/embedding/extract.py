@@ -1,4 +1,4 @@
-"""Write embeddings: evaluation transforms, blocks, memory-mapped files, resumable."""
+"""Write embeddings: evaluation transforms, blocks, one file for all processes, resumable."""
 
 import json
 from collections.abc import Mapping
@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mrlbench.arrays import FloatArray, Inputs, IntArray
+from mrlbench import ranks
+from mrlbench.arrays import WHOLE, FloatArray, Inputs, IntArray
 from mrlbench.embedding.logits import MIRRORED, PLAIN
+from mrlbench.embedding.rows_file import RowsFile
 from mrlbench.files import replacing, write_json
 from mrlbench.heads import NestedHead
 from mrlbench.images import only_images
@@ -41,16 +43,19 @@ class Extractor:
         """
         folder.mkdir(parents=True, exist_ok=True)
         splits = {"database": self._dataset.database, "queries": self._dataset.queries}
-        for stale in (MIRRORED, "meta.json"):  # the latter says that the folder is whole
-            (folder / stale).unlink(missing_ok=True)
+        if ranks.is_first():
+            for stale in (MIRRORED, "meta.json"):  # the latter says that the folder is whole
+                (folder / stale).unlink(missing_ok=True)
         total = sum(len(split.labels) for split in splits.values())
         with task(f"embed {what}", total, "rows") as work:
             for name, split in splits.items():
                 self._write_vectors(folder / f"{name}.npy", split, inputs, width, work)
+        if ranks.is_first():
+            for name, split in splits.items():
                 _save(folder / f"{name}_labels.npy", split.labels)
-        self._finish(folder, inputs, self._dataset.queries, self._dataset.query_set)
-        for name in splits:
-            (folder / f"{name}.json").unlink(missing_ok=True)
+            self._finish(folder, inputs, self._dataset.queries, self._dataset.query_set)
+            for name in splits:
+                (folder / f"{name}.json").unlink(missing_ok=True)
 
     def write_queries(
         self, folder: Path, inputs: str, width: int, queries: Split, query_set: str
@@ -82,31 +87,25 @@ class Extractor:
         write_json(folder / "meta.json", meta)
 
     def _write_vectors(self, path: Path, split: Split, inputs: str, width: int, work: Task) -> None:
-        """Embed one split, going on after the last whole batch of an interrupted call."""
+        """Embed one split, going on after the last whole batches of an interrupted call.
+
+        Each process writes its own rows of one file.
+        """
         count = len(split.labels)
-        partial, state = path.with_suffix(".partial"), path.with_suffix(".json")
-        done = _rows_done(state, inputs)
-        if done == count and path.exists():
+        each = count // len(split.images)  # vectors of one input: masked text has several
+        file = RowsFile(path, (count, width), inputs)
+        if file.is_whole():
             work.advance(count)
             return
-        done = done if partial.exists() else 0
-        vectors = np.lib.format.open_memmap(
-            partial, mode="r+" if done else "w+", dtype=np.float32, shape=(count, width)
-        )
-        work.advance(done)
-        each = count // len(split.images)  # vectors of one input: masked text has several
-        for batch in evaluation_batches(split.images, done // each, BATCH):
+        span = ranks.own_rows(len(split.images), BATCH)
+        done = file.begin(each * span.start)
+        work.advance(done * ranks.count())
+        left = slice(span.start + done // each, span.stop)
+        for batch in evaluation_batches(split.images, left, BATCH):
             embedded = self._embed(batch)
-            vectors[done : done + len(embedded)] = embedded
-            done += len(embedded)
-            work.advance(len(embedded))
-            if done % (64 * BATCH * each) == 0:
-                vectors.flush()
-                write_json(state, {"inputs": inputs, "rows": done})
-        vectors.flush()
-        del vectors
-        partial.replace(path)
-        write_json(state, {"inputs": inputs, "rows": count})  # whole, until meta.json says so
+            file.append(embedded)
+            work.advance(len(embedded) * ranks.count())
+        file.finish()
 
     @torch.inference_mode()
     def _embed(self, inputs: Inputs) -> FloatArray:
@@ -156,7 +155,7 @@ class Extractor:
 
     def _write_texts(self, folder: Path, texts: Split) -> None:
         """Embed the prompts of the classes: thousands, not millions."""
-        batches = evaluation_batches(texts.images, 0, BATCH)
+        batches = evaluation_batches(texts.images, slice(0, len(texts.images)), BATCH)
         _save(folder / "texts.npy", np.concatenate([self._embed(batch) for batch in batches]))
         _save(folder / "texts_labels.npy", texts.labels)
 
@@ -171,21 +170,19 @@ class _Mirrored:
         return len(self._images)
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> Inputs:
-        return only_images(self._images.read(rows, random, size))[..., ::-1]  # along W
+        return only_images(self._images.read(rows, random, size, part))[..., ::-1]  # along W
 
 
 def is_written(folder: Path, inputs: str) -> bool:
     """Tell whether the folder holds whole embeddings made from these inputs."""
     meta = folder / "meta.json"
     return meta.is_file() and json.loads(meta.read_text()).get("inputs") == inputs
-
-
-def _rows_done(state: Path, inputs: str) -> int:
-    """Count the rows that an interrupted call has written for the same inputs."""
-    content = json.loads(state.read_text()) if state.is_file() else {}
-    return int(content["rows"]) if content.get("inputs") == inputs else 0
 
 
 def _save(path: Path, array: np.ndarray) -> None:

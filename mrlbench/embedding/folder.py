@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from mrlbench.arrays import AnyFloatArray, IntArray, blocks
 from mrlbench.embedding.labels import integers
 from mrlbench.embedding.logits import open_logits_file
 from mrlbench.embedding.relevance import Labels, Qrels, Relevance
+from mrlbench.embedding.shards import Shards
 from mrlbench.errors import UserError
 
 BLOCK_BYTES = 64 * 2**20
@@ -24,7 +25,7 @@ class Embeddings:
 
     Attributes:
         folder: Where the files are.
-        database: (N, D) float16, float32 or float64.
+        database: (N, D) float16, float32 or float64; in shards it is read in blocks only.
         queries: (Q, D) likewise.
         relevance: What is relevant to what; None when the folder does not say.
         meta: What `meta.json` says, else empty.
@@ -48,8 +49,9 @@ class Embeddings:
         """Tell this folder's content from another: by how it was made, or by sizes and times."""
         if self.made_from:
             return [self.made_from, *self.database.shape, len(self.queries)]
-        files = sorted(path for path in self.folder.iterdir() if path.is_file())
-        stats = [(path.name, path.stat()) for path in files]
+        shards = (self.folder / "database").glob("*.npy")
+        files = sorted(path for path in (*self.folder.iterdir(), *shards) if path.is_file())
+        stats = [(str(path.relative_to(self.folder)), path.stat()) for path in files]
         return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
 
@@ -57,7 +59,8 @@ def open_embeddings(folder: Path, made_from: str = "") -> Embeddings:
     """Open an embeddings folder and check that its files fit together.
 
     Args:
-        folder: `database.npy`, `queries.npy` and what may stand beside them.
+        folder: `database.npy`, or a folder `database` of shards, `queries.npy` and what may stand
+            beside them.
         made_from: Says that this program made the vectors, and from what. Others are read once,
             and NaN, infinite and all-zero rows are refused.
 
@@ -66,14 +69,15 @@ def open_embeddings(folder: Path, made_from: str = "") -> Embeddings:
     """
     if not folder.is_dir():
         raise UserError(f"expected a folder of embeddings, got nothing at {folder}")
-    database, queries = (open_vectors(folder / f"{name}.npy") for name in ("database", "queries"))
+    database, queries = open_database(folder), open_vectors(folder / "queries.npy")
     if database.shape[1] != queries.shape[1]:
         raise UserError(
             f"{folder}: expected database and queries of the same width, "
             f"got {database.shape[1]} and {queries.shape[1]}"
         )
     if not made_from:
-        check_rows(folder / "database.npy", database)
+        for path, part in _database_files(folder).items():
+            check_rows(path, part)
         check_rows(folder / "queries.npy", queries)
     relevance = _open_relevance(folder, len(database), len(queries))
     return Embeddings(folder, database, queries, relevance, _open_meta(folder), made_from)
@@ -95,7 +99,37 @@ def open_logits_only(folder: Path) -> Embeddings:
     return Embeddings(folder, none, none, None, _open_meta(folder))
 
 
-def open_vectors(path: Path) -> AnyFloatArray:
+def open_database(folder: Path) -> AnyFloatArray:
+    """Memory-map the database of a folder, `database.npy` or the shards in `database/`.
+
+    Returns:
+        (N, D); of shards, something that reads like an array in blocks of rows and refuses to
+        become one: what only knows arrays then says so.
+
+    Raises:
+        UserError: Neither is there, or shards that differ in width or type, or hold no row.
+    """
+    files = _database_files(folder)
+    if (folder / "database.npy") in files:
+        return files[folder / "database.npy"]
+    kinds = {(part.dtype.name, part.shape[1]) for part in files.values()}
+    if len(kinds) > 1 or not any(map(len, files.values())):
+        raise UserError(
+            f"{folder / 'database'}: expected shards of one type and width, and a row in one of "
+            f"them, got {', '.join(f'{name} of width {width}' for name, width in sorted(kinds))}"
+        )
+    return cast(AnyFloatArray, Shards(list(files.values())))
+
+
+def _database_files(folder: Path) -> dict[Path, AnyFloatArray]:
+    shards = sorted((folder / "database").glob("*.npy"))
+    if shards and not (folder / "database.npy").exists():
+        return {path: open_vectors(path, may_be_empty=True) for path in shards}
+    path = folder / "database.npy"
+    return {path: open_vectors(path)}
+
+
+def open_vectors(path: Path, may_be_empty: bool = False) -> AnyFloatArray:
     """Memory-map one file of vectors, (rows, width).
 
     Raises:
@@ -109,11 +143,13 @@ def open_vectors(path: Path) -> AnyFloatArray:
         raise UserError(f"expected a .npy file in {path}: {error}") from error
     if not isinstance(vectors, np.ndarray):
         raise UserError(f"expected one array in {path}, got an archive of several")
-    check_type(path, vectors.dtype, vectors.shape)
+    check_type(path, vectors.dtype, vectors.shape, may_be_empty)
     return vectors
 
 
-def check_type(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+def check_type(
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], may_be_empty: bool = False
+) -> None:
     """Refuse what are no vectors, by what a header says.
 
     Raises:
@@ -124,7 +160,7 @@ def check_type(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None
             f"{path}: expected float16, float32 or float64 of shape (rows, width), "
             f"got {dtype} of shape {shape}"
         )
-    if 0 in shape:
+    if 0 in (shape[1:] if may_be_empty else shape):
         raise UserError(f"{path}: expected at least one row and one column, got {shape}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mrlbench import ranks
 from mrlbench.arrays import AnyFloatArray, IntArray, Neighbors
 from mrlbench.embedding.folder import Embeddings
 from mrlbench.files import replacing
@@ -16,7 +17,7 @@ from mrlbench.measurements import Row
 from mrlbench.plugins import load
 from mrlbench.protocols import Reducer
 from mrlbench.runs import Output
-from mrlbench.search import nested_search
+from mrlbench.search.shards import search_together
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,12 @@ class Source:
         Returns:
             For each dim, (Q, k).
         """
-        found = {dim: kept for dim in dims if (kept := self._kept(reducer, dim, k)) is not None}
+        kept = {dim: ranks.same(self._kept(reducer, dim, k)) for dim in dims}
+        found = {dim: each for dim, each in kept.items() if each is not None}
         missing = [dim for dim in dims if dim not in found]
         if missing:
             database, queries = reduce(self.embeddings, reducer)
-            found |= nested_search(database, queries, missing, k, device=self.device)
+            found |= search_together(database, queries, missing, k, self.device)
         for dim in missing:
             arrays = {"ids": found[dim].ids, "scores": found[dim].scores}
             _write(self._raw(f"neighbors-{reducer}-{dim}"), self.embeddings.fingerprint, arrays)
@@ -150,6 +152,8 @@ def _read(path: Path, fingerprint: object) -> dict[str, Any] | None:
 
 
 def _write(path: Path, fingerprint: object, arrays: Mapping[str, Any]) -> None:
+    if not ranks.is_first():
+        return
     content: dict[str, Any] = {"fingerprint": np.array(json.dumps(fingerprint)), **arrays}
     with replacing(path) as beside, beside.open("wb") as file:
         np.savez(file, **content)

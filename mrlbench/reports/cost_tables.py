@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mrlbench.costs.storage import Overhead, row_bytes
+from mrlbench.evaluation.cluster_plan import Stage
 from mrlbench.search.adaptive import Schedule
 
 GB, GIB = 10**9, 2**30
@@ -45,6 +46,27 @@ class Plan:
         *narrow, full = self.dims
         scans = [Schedule(dim, (), ()) for dim in reversed(self.dims)]
         return scans + [Schedule(dim, (full,), (self.shortlist,)) for dim in narrow]
+
+
+def stage_table(stages: Sequence[Stage]) -> pd.DataFrame:
+    """Say what each stage takes on each machine, a line for each and one for all."""
+    total = Stage(
+        "in all",
+        sum(each.multiply_adds for each in stages),
+        sum(each.seconds for each in stages),
+        max(each.memory for each in stages),
+        sum(each.disk for each in stages),
+    )
+    return pd.DataFrame(
+        {
+            "of each machine": each.name,
+            "10¹² multiply–adds": _amount(each.multiply_adds / 1e12),
+            "hours": _amount(each.seconds / SECONDS),
+            "memory, GB": _amount(each.memory / GB),
+            "disk, GB": _amount(each.disk / GB),
+        }
+        for each in (*stages, total)
+    )
 
 
 def storage_table(plan: Plan) -> pd.DataFrame:

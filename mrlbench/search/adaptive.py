@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks
+from mrlbench.embedding.shards import Shards
 from mrlbench.search.gather import climb, order, score_prefixes
 from mrlbench.search.rows import readable, scaled_with_norms
 from mrlbench.threads import threads_in_use
@@ -60,7 +61,7 @@ def rerank(
     """Order one shortlist anew at each of several dims, reading each candidate once.
 
     Args:
-        database: (N, D), float16, float32, float64 or int8 codes; read in place.
+        database: (N, D), float16, float32, float64 or int8 codes, or shards; read in place.
         queries: (Q, D).
         shortlist: (Q, K) ids, -1 where there is none; not changed.
         dims: Increasing; each gives an order of its own, cut and then normalised.
@@ -166,8 +167,15 @@ def _cosines(
     """Compute the cosine of each candidate at each dim, (B, K) ids -> (B, K, M)."""
     asked, squares = _asked(queries, dims)
     cosines = np.empty((*ids.shape, len(dims)), dtype=np.float32)
-    score_prefixes(readable(database), asked, squares, ids, np.array(dims), cosines)
-    return cosines
+    if not isinstance(database, Shards):
+        score_prefixes(readable(database), asked, squares, ids, np.array(dims), cosines)
+        return cosines
+    found = np.full_like(cosines, -np.inf)  # each candidate is in one shard
+    for first, part in database.with_first_rows():
+        here = np.where((ids >= first) & (ids < first + len(part)), ids - first, -1)
+        score_prefixes(readable(part), asked, squares, here, np.array(dims), cosines)
+        np.maximum(found, cosines, out=found)
+    return found
 
 
 def _asked(queries: AnyFloatArray, dims: Sequence[int]) -> tuple[FloatArray, AnyFloatArray]:

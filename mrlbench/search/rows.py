@@ -30,6 +30,23 @@ class Rows(Protocol):
         ...
 
 
+class Span:
+    """Some consecutive rows of others, read when they are asked for."""
+
+    def __init__(self, vectors: "AnyFloatArray | Rows", rows: slice) -> None:
+        self._vectors, self._start = vectors, rows.start
+        self.shape = (rows.stop - rows.start, vectors.shape[1])
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: slice) -> AnyFloatArray:
+        """Read some rows, (B, D)."""
+        start, stop, _ = rows.indices(len(self))
+        return self._vectors[self._start + start : self._start + stop]
+
+
 def scaled_with_norms(
     vectors: AnyFloatArray, dims: Sequence[int]
 ) -> tuple[FloatArray, AnyFloatArray]:

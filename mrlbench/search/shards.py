@@ -4,7 +4,31 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mrlbench.arrays import Neighbors
+from mrlbench import ranks
+from mrlbench.arrays import AnyFloatArray, Neighbors
+from mrlbench.search.nested import ROW_BLOCK, check_k, nested_search
+from mrlbench.search.rows import Rows, Span
+
+
+def search_together(
+    database: AnyFloatArray | Rows,
+    queries: AnyFloatArray | Rows,
+    dims: Sequence[int],
+    k: int,
+    device: str | None = None,
+) -> dict[int, Neighbors]:
+    """Do what `nested_search` does, each process on its own rows; every one gets the result."""
+    if ranks.count() == 1:
+        return nested_search(database, queries, dims, k, device=device)
+    check_k(k, len(database))
+    own = ranks.own_rows(len(database), ROW_BLOCK)  # the products are those of one process
+    rows = own.stop - own.start
+    if rows:
+        found = nested_search(Span(database, own), queries, dims, min(k, rows), device=device)
+    else:
+        empty = np.empty((len(queries), 0), dtype=np.int64)
+        found = dict.fromkeys(dims, Neighbors(empty, empty.astype(np.float32)))
+    return merge_over_ranks(found, rows, k)
 
 
 def merge(parts: Sequence[Neighbors], first_ids: Sequence[int], k: int) -> Neighbors:
@@ -42,10 +66,14 @@ def merge_over_ranks(found: dict[int, Neighbors], rows: int, k: int) -> dict[int
     Returns:
         For each dim, (Q, k), ids of the whole database.
     """
-    import torch.distributed as ranks
+    import torch.distributed as processes
 
-    everyone: list[tuple[int, dict[int, Neighbors]]] = [(0, {})] * ranks.get_world_size()
-    ranks.all_gather_object(everyone, (rows, found))
-    ends = np.cumsum([count for count, _ in everyone])
-    first_ids = [0, *ends[:-1].tolist()]
-    return {dim: merge([each[dim] for _, each in everyone], first_ids, k) for dim in found}
+    counts = [0] * processes.get_world_size()
+    processes.all_gather_object(counts, rows)
+    first_ids = [0, *np.cumsum(counts)[:-1].tolist()]
+    merged = {}
+    for dim, own in found.items():  # one by one: together they may not fit in memory
+        parts = [own] * len(counts)
+        processes.all_gather_object(parts, own)
+        merged[dim] = merge(parts, first_ids, k)
+    return merged

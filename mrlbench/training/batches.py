@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mrlbench import ranks
 from mrlbench.arrays import InputArray, Inputs, IntArray, blocks
 from mrlbench.protocols import Dataset, Images, Split
 
@@ -21,7 +22,8 @@ def training_batches(
     """Give each image once, shuffled and augmented; the last short batch is left out.
 
     The order and the augmentation depend on seed, epoch and batch alone, so that a training that
-    resumes sees what it would have seen.
+    resumes sees what it would have seen. Of several processes each gets every so-manieth image of a
+    batch, and of each of its micro-batches.
 
     Args:
         split: What to read.
@@ -36,20 +38,20 @@ def training_batches(
     order = np.random.default_rng([seed, epoch]).permutation(len(split.images))
     batch_size = min(batch_size, len(order))
     starts = range(0, len(order) - batch_size + 1, batch_size)
+    part = slice(ranks.rank(), None, ranks.count())
 
     def read(number: int) -> tuple[Inputs, IntArray]:
         rows = order[starts[number] : starts[number] + batch_size]
         random = np.random.default_rng([seed, epoch, number])
-        return split.read(rows, random, size)
+        return split.read(rows, random, size, part)
 
     yield from _read_ahead(read, len(starts))
 
 
-def evaluation_batches(images: Images, start: int, batch_size: int) -> Iterator[Inputs]:
-    """Give the images from `start` on in order, without augmentation, (B, 3, H, W) uint8."""
-    slices = [
-        slice(s.start + start, s.stop + start) for s in blocks(len(images) - start, batch_size)
-    ]
+def evaluation_batches(images: Images, rows: slice, batch_size: int) -> Iterator[Inputs]:
+    """Give some of the images in order, without augmentation, (B, 3, H, W) uint8."""
+    start = rows.start
+    slices = [slice(s.start + start, s.stop + start) for s in blocks(rows.stop - start, batch_size)]
 
     def read(number: int) -> Inputs:
         return images.read(np.arange(slices[number].start, slices[number].stop))

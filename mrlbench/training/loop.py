@@ -1,7 +1,7 @@
 """The training loop: one method, one seed, a checkpoint after every epoch."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from mrlbench import ranks
 from mrlbench.arrays import Inputs, IntArray
 from mrlbench.errors import UserError
 from mrlbench.experiment import Experiment, Training, split_method, split_variant
@@ -23,7 +24,9 @@ from mrlbench.towers import with_text_tower
 from mrlbench.training import checkpoint
 from mrlbench.training.batches import Tensors, parts, to_input, training_batches
 from mrlbench.training.devices import choose_precision
+from mrlbench.training.optimizer import freeze, make_optimizer
 from mrlbench.training.schedule import image_size, learning_rate
+from mrlbench.training.together import begin_alike, share_batch_norms, sum_gradients
 
 log = logging.getLogger(__name__)
 
@@ -52,32 +55,38 @@ class Learner:
             backbone.width, classes, self.training.dims, self.training.weights, **arguments
         ).to(device)
         backbone = self.head.adapt(backbone)
-        _freeze(backbone, self.training.unfreeze)
+        freeze(backbone, self.training.unfreeze)
         if self.training.captions is not None:
             tower = self.training.captions.tower
             backbone = with_text_tower(backbone, backbone.width, **tower)
         self.backbone = backbone.to(device, memory_format=torch.channels_last)
-        self.optimizer = _optimizer([self.backbone, self.head], self.training)
-        self.precision = choose_precision(self.training.precision, device)
+        self.optimizer = make_optimizer([self.backbone, self.head], self.training)
+        self.precision = ranks.same(choose_precision(self.training.precision, device))
 
-    def step(self, inputs: Tensors, labels: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+    def step(
+        self, inputs: Tensors, labels: Tensor, rate: float, share: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         """Learn from one batch at a learning rate.
 
         Args:
             inputs: (B, 3, H, W), normalised, or what else the model reads.
             labels: (B,), one for each vector that the model gives.
             rate: The learning rate.
+            share: Which part of the batch these are; other processes have the rest.
 
         Returns:
-            The loss at each dim and the number of right answers at each dim, (len(dims),) each.
+            The loss at each dim and the number of right answers at each dim, (len(dims),) each:
+            what these inputs add to those of the batch.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         learned = [
-            self._learn(some, theirs, len(theirs) / len(labels))
-            for some, theirs in parts(inputs, labels, self.training.micro_batch)
+            self._learn(some, theirs, share * len(theirs) / len(labels))
+            for some, theirs in parts(inputs, labels, self.training.micro_batch // ranks.count())
         ]
+        if ranks.count() > 1:
+            sum_gradients([self.backbone, self.head])
         self.optimizer.step()
         losses, right = zip(*learned, strict=True)
         return torch.stack(losses).sum(dim=0), torch.stack(right).sum(dim=0)
@@ -103,6 +112,12 @@ class Learner:
             own = list(module.parameters(recurse=False))
             if own and not any(parameter.requires_grad for parameter in own):
                 module.eval()
+
+    def join(self) -> None:
+        """Become one with the learners of the other processes."""
+        if ranks.count() > 1:
+            begin_alike([self.backbone, self.head])
+            share_batch_norms(self.backbone)
 
     def start_from(self, path: Path) -> None:
         """Take over the backbone of a trained model."""
@@ -150,7 +165,8 @@ def train(
 
     Writes `checkpoint.pt` and `losses.csv` (epoch, learning rate, and the loss and training
     accuracy at each dim) after every epoch. On the same machine with the same threads, an
-    interrupted training ends with the same weights as one that was not.
+    interrupted training ends with the same weights as one that was not. Several processes
+    (`ranks`) share each batch, and the first writes.
 
     Args:
         experiment: How.
@@ -162,7 +178,7 @@ def train(
         start: A checkpoint whose backbone to begin with.
 
     Raises:
-        UserError: The checkpoint there is not one.
+        UserError: The checkpoint there is not one, or not the same for all processes.
         FloatingPointError: The loss is not finite.
     """
     keep_freed_memory()
@@ -178,14 +194,18 @@ def train(
             log.warning("%s: was trained with other settings; it is trained anew", path)
     if start is not None and not epoch:
         learner.start_from(start)
+    if ranks.same(epoch) != epoch:
+        raise UserError(f"{path}: expected the file that the first process sees, got another one")
+    learner.join()
     total = learner.training.epochs
     examples = len(dataset.train.images)
     with task(f"train {method} seed {seed}", (total - epoch) * examples, "examples") as work:
         for current in range(epoch, total):
             rows.append(_train_epoch(learner, dataset, current, seed, work))
-            state = learner.state() | {"inputs": inputs, "epoch": current + 1, "losses": rows}
-            checkpoint.save(path, state)
-            _write_losses(folder / "losses.csv", rows)
+            if ranks.is_first():
+                state = learner.state() | {"inputs": inputs, "epoch": current + 1, "losses": rows}
+                checkpoint.save(path, state)
+                _write_losses(folder / "losses.csv", rows)
 
 
 def load_trained(
@@ -215,7 +235,8 @@ def _train_epoch(
     training, dims = learner.training, learner.head.dims
     batch_size = min(training.batch_size, len(dataset.train.images))
     per_epoch = len(dataset.train.images) // batch_size
-    torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))  # dropout
+    drawn = np.random.SeedSequence([seed, epoch, ranks.rank()])  # what dropout drops
+    torch.manual_seed(int(drawn.generate_state(1)[0]))
     learner.train_mode()
     totals = torch.zeros(2, len(dims), device=learner.device)  # loss, right answers
     size = image_size(epoch, training.image_sizes)
@@ -226,15 +247,16 @@ def _train_epoch(
         rate = learning_rate(
             step, training.epochs * per_epoch, training.learning_rate, training.warmup
         )
-        totals += _step(learner, dataset, (inputs, labels), rate)
+        totals += _step(learner, dataset, (inputs, labels), rate, batch_size)
         answers = len(labels)
         if number % 10 == 9 or number == per_epoch - 1:  # reading the loss waits for the device
-            loss = _check_finite(totals[0] / (number + 1), dims, step)
+            loss = _check_finite(ranks.summed(totals[0]) / (number + 1), dims, step)
             work.advance(
                 (number % 10 + 1) * batch_size,
                 f"epoch {epoch + 1}/{training.epochs} loss {loss:.3f}",
             )
-    losses, accuracies = (totals / per_epoch).tolist()
+    answers = int(ranks.summed(torch.tensor(answers)))
+    losses, accuracies = (ranks.summed(totals) / per_epoch).tolist()
     row: dict[str, float] = {"epoch": epoch + 1, "learning_rate": rate}
     row |= {f"loss@{dim}": loss for dim, loss in zip(dims, losses, strict=True)}
     row |= {f"accuracy@{dim}": a / answers for dim, a in zip(dims, accuracies, strict=True)}
@@ -242,11 +264,13 @@ def _train_epoch(
 
 
 def _step(
-    learner: Learner, dataset: Dataset, batch: tuple[Inputs, IntArray], rate: float
+    learner: Learner, dataset: Dataset, batch: tuple[Inputs, IntArray], rate: float, size: int
 ) -> Tensor:
     inputs = to_input(batch[0], dataset, learner.device)
     labels = torch.from_numpy(batch[1]).to(learner.device)
-    return torch.stack([each.float() for each in learner.step(inputs, labels, rate)])  # (2, M)
+    own = len(inputs[0]) if isinstance(inputs, tuple) else len(inputs)
+    learned = learner.step(inputs, labels, rate, own / size)
+    return torch.stack([each.float() for each in learned])  # (2, M)
 
 
 def _check_finite(losses: Tensor, dims: Iterable[int], step: int) -> float:
@@ -257,33 +281,6 @@ def _check_finite(losses: Tensor, dims: Iterable[int], step: int) -> float:
                 "training.learning_rate"
             )
     return float(losses.mean())
-
-
-def _freeze(backbone: nn.Module, unfreeze: Sequence[str] | None) -> None:
-    """Fix every parameter that is not in one of the named modules; None leaves all free."""
-    if unfreeze is None:
-        return
-    for name, parameter in backbone.named_parameters():
-        parameter.requires_grad = any(name.startswith(f"{module}.") for module in unfreeze)
-
-
-def _optimizer(modules: Iterable[nn.Module], training: Training) -> torch.optim.Optimizer:
-    """SGD or AdamW; norms (paper, app. C) and a learned temperature are not decayed."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for module in modules:
-        for child in module.modules():
-            for parameter in child.parameters(recurse=False):
-                is_free = isinstance(child, (nn.BatchNorm2d, nn.LayerNorm)) or parameter.ndim == 0
-                (free if is_free else decayed).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": training.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    rate, momentum = training.learning_rate, training.momentum
-    if training.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, betas=(momentum, 0.999), fused=True)
-    return torch.optim.SGD(groups, lr=rate, momentum=momentum, fused=True)
 
 
 def _write_losses(path: Path, rows: list[dict[str, float]]) -> None:

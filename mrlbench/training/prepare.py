@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from mrlbench import ranks
 from mrlbench.captions import captioned, word_tokenizer
 from mrlbench.errors import UserError
 from mrlbench.experiment import Experiment, split_method
@@ -17,11 +18,12 @@ def prepare(dataset: Dataset, experiment: Experiment) -> Dataset:
 
     Raises:
         UserError: Text for an image model, images for a text model, more tokens than the model
-            knows, or pairs without captions.
+            knows, pairs without captions, or more processes than can share a batch.
     """
     model, captions = experiment.model, experiment.training.captions
     plugin = load("models", model.name)
     _check_methods(experiment)
+    _check_processes(experiment, len(dataset.train.images))
     with torch.device("meta"):
         module = plugin(**model.arguments)
     _check_vocabulary(dataset, experiment, getattr(module, "vocabulary", 0))
@@ -55,6 +57,25 @@ def _check_methods(experiment: Experiment) -> None:
                 f"training.captions: expected a method that learns from pairs, such as "
                 f"contrastive, got {method}"
             )
+
+
+def _check_processes(experiment: Experiment, examples: int) -> None:
+    """Refuse what several processes cannot share."""
+    for method in experiment.training.methods:
+        training = experiment.training_of(method)
+        plugin: Any = load("methods", split_method(method)[0])
+        if ranks.count() > min(training.batch_size, examples):
+            raise UserError(
+                f"method {method}: expected at most {min(training.batch_size, examples)} "
+                f"processes, one for each image of a batch, got {ranks.count()}"
+            )
+        if training.micro_batch % ranks.count():
+            raise UserError(
+                f"training.micro_batch: expected a multiple of the {ranks.count()} processes, "
+                f"got {training.micro_batch}"
+            )
+        if plugin.paired:  # all pairs of a batch are compared
+            ranks.expect_one(f"method {method}")
 
 
 def _check_vocabulary(dataset: Dataset, experiment: Experiment, known: int) -> None:
