@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,8 +85,3 @@ def check_uri(index: str, uri: str, instead: str) -> None:
 def one_line(message: object) -> str:
     """Fold a server's explanation into one line."""
     return " ".join(str(message).split())
-
-
-def describe(version: str, metric: str, index_type: str, **more: str) -> Mapping[str, str]:
-    """Say what answers the searches, for the manifest."""
-    return {"version": version, "metric": metric, "index_type": index_type, **more}

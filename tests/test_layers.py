@@ -27,7 +27,17 @@ LAYERS = [
         "http_client",
     },
     {"measurements"},
-    {"protocols", "images", "heads", "cifar", "imagenet", "faiss_index", "moments", "slimming"}
+    {
+        "protocols",
+        "images",
+        "heads",
+        "cifar",
+        "imagenet",
+        "faiss_index",
+        "index_server",
+        "moments",
+        "slimming",
+    }
     | {"captions", "masking", "towers", "language_models"}
     | {"downloads", "records", "texts", "wordnet", "weights", "image_models", "open_clip_models"},
     set(KINDS),

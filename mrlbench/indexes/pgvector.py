@@ -1,5 +1,6 @@
 """PostgreSQL with pgvector: a graph on a prefix and an outer rerank, all in SQL."""
 
+import atexit
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,8 +50,7 @@ class pgvector:
 
     exact = False
     lossy = False
-    stand_in = False
-    resumed = False
+    beam = True
 
     def __init__(
         self, uri: str = "", first_dim: int = 0, m: int = 32, ef_construction: int = 64
@@ -94,9 +94,12 @@ class pgvector:
         self._operators = f"{kind}_cosine_ops"  # the cosine of a cut is that of the unit prefix
         self._reranks = (kind, first) != ("vector", dim)
         with _asking(place.uri):
-            uri = place.uri or _own_server()
-            self._connection = psycopg.connect(uri, autocommit=True, **PATIENCE)
-            weakref.finalize(self, _leave, self._connection, self._owned)
+            self._connection = psycopg.connect(
+                place.uri or _own_server(), autocommit=True, **PATIENCE
+            )
+            leave = weakref.finalize(self, _leave, self._connection, self._owned)
+            leave.atexit = False
+            atexit.register(leave)  # before an own server, which was registered earlier, stops
             self._connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
             register_vector(self._connection)
             # at few rows the planner would rather sort them all than ask the graph
@@ -154,9 +157,12 @@ class pgvector:
         """Bytes of the table with its indexes."""
         return int(self._ask(f"SELECT pg_total_relation_size('{self._place.name}')"))
 
-    @property
+    def unmeasured(self) -> set[str]:
+        """Nothing: it is the server itself that answers, also where this process started it."""
+        return set()
+
     def server(self) -> Mapping[str, str]:
-        """What answers: goes into the manifest."""
+        """Say what answers the searches."""
         extension = self._ask("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
         return {
             "version": f"PostgreSQL {self._ask('SHOW server_version')}, pgvector {extension}",
@@ -166,7 +172,7 @@ class pgvector:
         }
 
     def save(self, path: Path) -> None:
-        """Write where the table is, which then stays; without a uri until this process ends."""
+        """Write where the table is; it stays, without a uri until this process ends."""
         self._place.save(path)
         self._owned.clear()
 
