@@ -1,6 +1,7 @@
 """PostgreSQL with pgvector: a graph on a prefix and an outer rerank, all in SQL."""
 
 import atexit
+import logging
 import subprocess
 import warnings
 import weakref
@@ -32,6 +33,8 @@ PATIENCE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+
+logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of errors that it raises too
 
 
 class pgvector:
