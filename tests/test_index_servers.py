@@ -14,6 +14,9 @@ from mrlbench.arrays import prefix
 from mrlbench.errors import UserError
 from mrlbench.experiment import IndexPlugin
 from mrlbench.plugins import load
+from mrlbench.search import nested_search
+from mrlbench.search.adaptive import Schedule, run_schedule
+from mrlbench.search.pipeline import Pipeline
 
 milvus_module = pytest.importorskip("mrlbench.indexes.milvus", exc_type=ImportError)
 pgvector_module = pytest.importorskip("mrlbench.indexes.pgvector", exc_type=ImportError)
@@ -310,7 +313,22 @@ def test_a_collection_of_another_width_is_refused(vectors):
     assert line.endswith(f"a collection {name} with vectors of 16, got 32")
 
 
-# In bench-search
+# In a pipeline and in bench-search
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("milvus", {"index_type": "FLAT"}), ("pgvector", {})]
+)
+def test_a_server_is_the_first_stage_of_a_pipeline(name, arguments, vectors):
+    database, queries = vectors
+    ladder = Schedule(4, (D,), (40,))
+    first = load("indexes", name)(**arguments)
+    first.build(prefix(database, 4))
+    found = Pipeline(first, 4, N, database, ladder).search(queries, K)
+    shortlist = nested_search(database, queries, [4], 40)[4].ids
+    expected = run_schedule(database, queries, shortlist, ladder).first(K)
+    assert_array_equal(found.ids, expected.ids)
+    assert_allclose(found.scores, expected.scores, atol=1e-6)
 
 
 def test_bench_search_names_the_server_and_times_no_stand_in(mrlbench, folder, tmp_path, caplog):

@@ -14,8 +14,11 @@ from tempfile import mkdtemp
 from typing import Any, Literal
 
 import numpy as np
-from grpc import RpcError
 from pymilvus import DataType, MilvusClient, MilvusException
+
+# isort: split
+# behind pymilvus, which brings it: where both are missing, pymilvus is named
+from grpc import RpcError
 
 from mrlbench.arrays import FloatArray, IntArray, Neighbors, blocks
 from mrlbench.errors import UserError

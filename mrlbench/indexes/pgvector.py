@@ -57,7 +57,7 @@ class pgvector:
     beam = True
 
     def __init__(
-        self, uri: str = "", first_dim: int = 0, m: int = 32, ef_construction: int = 64
+        self, uri: str = "", first_dim: int = 0, m: int = 16, ef_construction: int = 64
     ) -> None:
         check_uri("pgvector", uri, "PGPASSWORD")
         self._uri, self._first_dim = uri, first_dim
