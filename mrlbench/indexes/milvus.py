@@ -184,7 +184,7 @@ class milvus:
         params = self._place.arguments["params"]
         effort_of: dict[str, dict[str, int]] = {
             "HNSW": {"ef": max(effort, k)},
-            "IVF_FLAT": {"nprobe": min(effort, params.get("nlist", 1))},
+            "IVF_FLAT": {"nprobe": max(1, min(effort, params.get("nlist", 1)))},
             "FLAT": {},
         }
         ids: IntArray = np.full((len(queries), k), -1)
