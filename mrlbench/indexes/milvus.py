@@ -32,6 +32,8 @@ BATCH_BYTES = 4 * 2**20  # of vectors that are sent together; a message may have
 QUERIES = 1000  # that are sent together
 ANSWER, WORK = 30.0, 600.0  # seconds without an answer, or without progress, that are given up on
 FIELD = "vector"
+# Milvus Lite hangs up on a client that asks every 10 s whether it is there, as pymilvus does
+SELDOM = {"grpc.keepalive_time_ms": 600_000}
 
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs errors that it raises too
 logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
@@ -99,17 +101,18 @@ class milvus:
 
     def _open(self, place: Place) -> None:
         """Connect to the server of a place."""
-        self._place = place
+        self._place, remote = place, "://" in place.uri
         with _asking(place.uri):
             self._client = MilvusClient(
                 place.uri or _own_file(),
                 token=clean_key(TOKEN, os.environ.get(TOKEN, "")),
                 timeout=ANSWER,
+                grpc_options={} if remote else SELDOM,
             )
             self._version = self._client.get_server_version(timeout=ANSWER)
         leave = weakref.finalize(self, _leave, self._client, self._owned)
         leave.atexit = False
-        if "://" in place.uri:  # Milvus Lite, in this process, answers no more when it exits
+        if remote:  # Milvus Lite, in this process, answers no more when it exits
             atexit.register(leave)
 
     def _rows_there(self) -> int:
