@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -42,8 +43,14 @@ class IndexPlugin(Plugin):
 
     @property
     def label(self) -> str:
-        """Spell the index with its build arguments, as the CSV does."""
-        arguments = ",".join(f"{key}={value}" for key, value in self.arguments.items())
+        """Spell the index with its build arguments, as the CSV does.
+
+        Of a server's address it says only the kind, such as `uri=http`: hosts are not published.
+        """
+        shown = {**self.arguments}
+        if "uri" in shown:
+            shown["uri"] = urlsplit(str(shown["uri"])).scheme or "file"
+        arguments = ",".join(f"{key}={value}" for key, value in shown.items())
         return f"{self.name}({arguments})" if arguments else self.name
 
 

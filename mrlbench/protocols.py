@@ -237,6 +237,19 @@ class Index(Protocol):
         ...
 
 
+@runtime_checkable
+class ServedIndex(Index, Protocol):
+    """An index that a database server keeps."""
+
+    def server(self) -> Mapping[str, str]:
+        """Say what answers the searches: version, metric, index type, …, for the manifest."""
+        ...
+
+    def unmeasured(self) -> set[str]:
+        """Name what must not be published of it: some of `bytes`, `build_s`, `time`."""
+        ...
+
+
 class Metric(Protocol):
     """A score in [0, 1] for each query; the caller averages."""
 

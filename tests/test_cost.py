@@ -51,17 +51,26 @@ def test_bytes_of_a_vector(dim, dtype, expected):
 
 
 @pytest.mark.parametrize(
-    ("index", "arguments"),
-    [("hnsw", {"m": 16}), ("hnsw", {"m": 24}), ("hnswlib", {"m": 8}), ("exact", {}), ("ivf", {})],
+    ("index", "arguments", "off"),
+    [
+        ("hnsw", {"m": 16}, 0.01),
+        ("hnsw", {"m": 24}, 0.01),
+        ("hnswlib", {"m": 8}, 0.01),
+        ("exact", {}, 0.01),
+        ("ivf", {}, 0.01),
+        ("adanns-ivf", {}, 0.01),
+        ("scalar-quantizer", {}, 0.01),
+        ("ivf-pq", {}, 0.03),  # each cell is filled up to 32 codes
+    ],
 )
-def test_an_index_that_is_built_has_the_bytes_that_are_foretold(index, arguments):
+def test_an_index_that_is_built_has_the_bytes_that_are_foretold(index, arguments, off):
     """At a size and a dim, of other vectors, that the overheads were not measured at."""
     rows, dim = 5000, 24
     vectors = np.random.default_rng(7).standard_normal((rows, dim), dtype=np.float32)
     built = load("indexes", index)(**arguments)
     built.build(prefix(vectors, dim))
     foretold = overhead(index, arguments.get("m", 32)).bytes(rows, dim, "float32")
-    assert foretold == pytest.approx(built.nbytes(), rel=0.01)
+    assert foretold == pytest.approx(built.nbytes(), rel=off)
 
 
 def test_the_overhead_of_a_graph_is_that_of_its_layout():
@@ -147,7 +156,7 @@ def test_money_where_prices_are_given(mrlbench):
         (["--dim=768", "--dims=64,768"], "got both"),
         (["--dims=768,64"], "increasing"),
         (["--dtype=float8"], "--dtype: expected some of float32"),
-        (["--index=faster"], "--index: expected some of exact"),
+        (["--index=faster"], "--index: expected some of adanns-ivf, exact"),
         (["--m=1000"], "--m: expected 4 to 64"),
         (["--price-core-hour=1"], "--queries-per-day"),
         (["--core-gflops=0"], "--core-gflops"),

@@ -1,8 +1,8 @@
 """Commands that measure: eval-* and bench-search."""
 
 import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from mrlbench.cli.make import open_workshop
 from mrlbench.errors import UserError
 
 if TYPE_CHECKING:  # heavy: not for --help
+    from mrlbench.experiment import IndexPlugin
     from mrlbench.session import Session
 
 
@@ -165,15 +166,53 @@ def eval_adaptive_classification(
 def bench_search(
     session: "Session",
     queries: Annotated[int, typer.Option(min=0, help="Queries that are timed.")] = 0,
+    index: Annotated[
+        str, typer.Option(help="Only this index beside exact search; `list indexes` has them.")
+    ] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Of --index: index.KEY=VALUE, index.efforts=[16,64]."),
+    ] = None,
 ) -> None:
     """Exact search against graphs at every dim: build, size, time, recall."""
     from dataclasses import replace
 
+    if index or set_:
+        search = session.search.model_copy(update={"indexes": chosen_index(index, set_ or [])})
+        session = replace(session, search=search)
     if queries:
         search = session.search.model_copy(update={"queries": queries})
         session = replace(session, search=search)
     session.speed()
     _show(session, "search_speed", ["recall_dim@10", "us_per_query", "speedup", "flops_speedup"])
+
+
+def chosen_index(name: str, settings: Sequence[str]) -> "list[IndexPlugin]":
+    """Read --index with its `index.KEY=VALUE`, and put exact search before it.
+
+    Raises:
+        UserError: No such index, or no such argument.
+    """
+    from pydantic import ValidationError
+
+    from mrlbench.experiment import IndexPlugin
+    from mrlbench.experiment_file import read_override
+    from mrlbench.plugins import check_arguments
+
+    if not name:
+        raise UserError("--set: expected --index NAME with it, got none")
+    given: dict[str, Any] = {"efforts": [16, 64, 256]}
+    for setting in settings:
+        part, value = read_override(setting, "index.m=32")
+        if not part.startswith("index."):
+            raise UserError(f"--set: expected index.KEY=VALUE, got {setting!r}")
+        given[part.removeprefix("index.")] = value
+    try:
+        chosen = IndexPlugin.model_validate({"name": name, **given})
+    except ValidationError as error:
+        raise UserError(f"--set index.efforts: {error.errors()[0]['msg']}") from error
+    check_arguments("indexes", name, chosen.arguments)
+    return [IndexPlugin(name="exact"), chosen]
 
 
 def _with(session: "Session", **given: object) -> "Session":

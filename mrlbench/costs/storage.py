@@ -54,7 +54,8 @@ class Overhead:
         version: Of the package that was measured.
         per_coordinate: Bytes that it stores of each; 4 where it keeps the vectors as they are.
         per_vector: Bytes beside them.
-        per_cell: Bytes of each cell of an inverted file, beside its centroid.
+        per_cell: Bytes of each cell of an inverted file, beside those that grow with dim.
+        per_cell_coordinate: Bytes of each cell for each dim: 4 where it is a centroid alone.
         has_cells: Whether it is an inverted file.
     """
 
@@ -65,17 +66,21 @@ class Overhead:
     per_coordinate: float
     per_vector: float
     per_cell: float = 0.0
+    per_cell_coordinate: float = 0.0
     has_cells: bool = False
 
     def bytes(self, count: int, dim: int, dtype: str) -> int:
         """Count the bytes of an index of `count` vectors: N·(dim·itemsize + overhead).
 
-        A lossy code is as long as it is for every dtype. The centroids of cells are float32.
+        A lossy code is as long as it is for every dtype, and so are the cells.
         """
         keeps = abs(self.per_coordinate - FLOAT32) < 0.01
         own = row_bytes(dim, dtype) if keeps else dim * self.per_coordinate
         cells = _cells(count) if self.has_cells else 0
-        return round(count * (own + self.per_vector) + cells * (dim * FLOAT32 + self.per_cell))
+        return round(
+            count * (own + self.per_vector)
+            + cells * (dim * self.per_cell_coordinate + self.per_cell)
+        )
 
 
 def overhead(index: str, links: int) -> Overhead:
@@ -98,8 +103,8 @@ def overhead(index: str, links: int) -> Overhead:
         label = f"{index}(m={links})"
         return Overhead(index, label, *common, _between(rows, links))
     if first.argument == CELLS:
-        per_cell = first.fixed / first.setting
-        return Overhead(index, index, *common, first.per_vector, per_cell, has_cells=True)
+        cell = (first.fixed / first.setting, first.fixed_per_dim / first.setting)
+        return Overhead(index, index, *common, first.per_vector, *cell, has_cells=True)
     return Overhead(index, index, *common, first.per_vector)
 
 

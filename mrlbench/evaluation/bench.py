@@ -1,5 +1,6 @@
 """What every measurement of one `bench-search` shares."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +15,9 @@ from mrlbench.experiment import IndexPlugin, Search
 from mrlbench.intervals import Interval
 from mrlbench.measurements import Row
 from mrlbench.plugins import load
-from mrlbench.protocols import Index
+from mrlbench.protocols import Index, ServedIndex
+
+log = logging.getLogger(__name__)
 
 K = 10
 QUALITY = f"map@{K}"
@@ -95,6 +98,7 @@ class Built:
     dim: int
     index: Index
     queries: FloatArray  # (Q, d)
+    is_timed: bool = True  # not so where a stand-in answers for a server
 
     def efforts(self, k: int) -> list[int]:
         """List the different efforts for k results: a graph's beam is at least k."""
@@ -112,6 +116,21 @@ def build(bench: Bench, plugin: IndexPlugin, dim: int) -> tuple[Built, list[Row]
     index.build(database)
     seconds = time.perf_counter() - started
     numbers = {"build_s": seconds, "bytes": float(index.nbytes())}
+    unmeasured = _note_server(bench, plugin, index) if isinstance(index, ServedIndex) else set()
     template = bench.row(plugin, dim, task="search-speed")
-    rows = [replace(template, metric=m, value=value, n=1) for m, value in numbers.items()]
-    return Built(plugin, dim, index, queries), rows
+    rows = [
+        replace(template, metric=m, value=value, n=1)
+        for m, value in numbers.items()
+        if m not in unmeasured
+    ]
+    return Built(plugin, dim, index, queries, "time" not in unmeasured), rows
+
+
+def _note_server(bench: Bench, plugin: IndexPlugin, index: ServedIndex) -> set[str]:
+    """Write into the manifest what answers, and give what cannot be measured of it."""
+    output, server, unmeasured = bench.source.output, dict(index.server()), index.unmeasured()
+    servers = output.manifest().get("servers", {})
+    output.note(servers={**servers, plugin.label: {**server, "not measured": sorted(unmeasured)}})
+    if "time" in unmeasured:
+        log.info("%s: %s stands in for a server: not timed", plugin.label, server["version"])
+    return unmeasured

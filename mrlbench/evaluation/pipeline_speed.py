@@ -164,7 +164,8 @@ def comparable(bench: Bench, built: Built) -> bool:
     """Tell whether pipelines can be compared with an index: a graph at D, on judged queries."""
     embeddings = bench.source.embeddings
     return (
-        not built.index.exact
+        built.is_timed
+        and not built.index.exact
         and built.dim == embeddings.width
         and embeddings.relevance is not None
         and len(built.queries) >= FEWEST_QUERIES

@@ -57,6 +57,8 @@ def _measure(bench: Bench, built: Built, exact: dict[str, Interval]) -> list[Row
         )
         rows += _count(bench, built, template)
         rows += mean_rows(template, recall_scores(found, truth, "recall_dim", K))
+        if not built.is_timed:
+            continue
         search = partial(built.index.search, k=K, effort=effort)
         for mode, latency in bench.time(search, queries):
             numbers = latency.numbers()
