@@ -35,6 +35,8 @@ def open_session(
     """Open what is to be measured: a run, or anybody's embeddings."""
     progress.quiet = quiet
     options.Target(run, embeddings, out).check()
+    from mrlbench.files import check_writable
+    from mrlbench.runs import Output
     from mrlbench.session import Session
     from mrlbench.sources import folder_source, run_sources
     from mrlbench.threads import threads_in_use, use_threads
@@ -43,16 +45,17 @@ def open_session(
     reducers = None if baselines is None else options.words(baselines)
     if embeddings is None or out is None:
         workshop = open_workshop(run, threads, device, data_dir)
+        output = workshop.run if out is None else Output(out)
+        check_writable(output.folder)
         narrowed = workshop.only(options.words(methods), options.integers("--seed", seed))
         experiment = workshop.run.experiment
         search = experiment.search.model_copy(update={"dims": wanted} if wanted else {})
-        sources, used = run_sources(narrowed, wanted, reducers), threads_in_use()
-        return Session(workshop.run, sources, experiment.evaluation, search, used, force, wanted)
+        own = run_sources(narrowed, wanted, reducers)
+        sources, used = [each.writing_to(output) for each in own], threads_in_use()
+        return Session(output, sources, experiment.evaluation, search, used, force, wanted)
     if methods or seed:
         raise UserError("--methods and --seed: expected with a run, got --embeddings")
     from mrlbench.experiment import Evaluation, Search
-    from mrlbench.files import check_writable
-    from mrlbench.runs import Output
     from mrlbench.training.devices import choose_device
 
     chosen, used = choose_device(device), use_threads(threads)
@@ -165,15 +168,43 @@ def eval_adaptive_classification(
 def bench_search(
     session: "Session",
     queries: Annotated[int, typer.Option(min=0, help="Queries that are timed.")] = 0,
+    grid: Annotated[
+        str,
+        typer.Option(help="A TOML file of indexes, arguments, efforts, dims, pipelines and k."),
+    ] = "",
 ) -> None:
-    """Exact search against graphs at every dim: build, size, time, recall."""
+    """Exact search against graphs at every dim: build, size, time, recall.
+
+    With --grid, all that the file names, each index in a process of its own; exit status 1 where
+    some of it could not be measured.
+    """
     from dataclasses import replace
 
+    if grid:
+        _search_grid(session, grid, queries)
+        return
     if queries:
         search = session.search.model_copy(update={"queries": queries})
         session = replace(session, search=search)
     session.speed()
     _show(session, "search_speed", ["recall_dim@10", "us_per_query", "speedup", "flops_speedup"])
+
+
+def _search_grid(session: "Session", name: str, queries: int) -> None:
+    from mrlbench.evaluation.grid.spec import read_grid
+    from mrlbench.reports.grid_tables import write_tables
+
+    grid = read_grid(name)
+    if queries:
+        grid = grid.model_copy(update={"queries": queries})
+    failures = session.search_grid(grid)
+    for table, path in write_tables(session.output):
+        if not progress.quiet:
+            typer.echo(f"{table}\n")
+        typer.echo(f"wrote {path}")
+    if failures:
+        typer.echo(f"{len(failures)} failed: {session.output.csv('search_errors')}", err=True)
+        raise typer.Exit(1)
 
 
 def _with(session: "Session", **given: object) -> "Session":

@@ -1,7 +1,7 @@
 """What every measurement of one `bench-search` shares."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from mrlbench.arrays import FloatArray, IntArray, Neighbors, prefix
 from mrlbench.evaluation.scores import metric_scores
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.timing import Latency, time_batch, time_single
+from mrlbench.evaluation.timing import Search as TimedSearch
 from mrlbench.experiment import IndexPlugin, Search
 from mrlbench.intervals import Interval
 from mrlbench.measurements import Row
@@ -72,12 +73,10 @@ class Bench:
             for m, v in numbers.items()
         ]
 
-    def time(
-        self, search: Callable[[FloatArray], object], queries: FloatArray
-    ) -> Iterator[tuple[str, Latency]]:
-        """Time a search of queries, (Q, d), in batch and one at a time."""
-        yield "batch", time_batch(search, queries, self.search.repeats)
-        yield "single", time_single(search, queries, self.search.repeats)
+    def time(self, search: TimedSearch) -> Iterator[tuple[str, Latency]]:
+        """Time a search of some rows of the queries, in batch and one at a time."""
+        yield "batch", time_batch(search, self.timed, self.search.repeats)
+        yield "single", time_single(search, self.timed, self.search.repeats)
 
     def quality(self, ids: IntArray) -> FloatArray:
         """Score results, (Q, >= 10), by average precision at 10."""
@@ -96,11 +95,20 @@ class Built:
     index: Index
     queries: FloatArray  # (Q, d)
 
+    def search(self, rows: slice, effort: int) -> Neighbors:
+        """Find the 10 nearest for some rows of the queries."""
+        return self.index.search(self.queries[rows], K, effort)
+
     def efforts(self, k: int) -> list[int]:
-        """List the different efforts for k results: a graph's beam is at least k."""
-        if self.index.exact:
-            return [0]
-        return sorted({max(effort, k) for effort in self.plugin.efforts})
+        """List the different efforts for k results."""
+        return different_efforts(self.index, self.plugin.efforts, k)
+
+
+def different_efforts(index: Index, efforts: Sequence[int], k: int) -> list[int]:
+    """List the efforts that make different searches for k results: a beam is at least k."""
+    if index.exact:
+        return [0]
+    return sorted({max(effort, k) if index.beam else effort for effort in efforts})
 
 
 def build(bench: Bench, plugin: IndexPlugin, dim: int) -> tuple[Built, list[Row]]:
