@@ -90,9 +90,7 @@ def find(name: str | Path, kind: str = "experiment", folder: str = ".") -> Path:
     shipped = {each.stem: each for each in sorted((_shipped() / folder).glob("*.toml"))}
     if path.suffix == "" and path.name == str(name) and path.name in shipped:
         return shipped[path.name]
-    raise UserError(
-        f"no {kind} {str(name)!r}: expected a TOML file or one of {', '.join(shipped)}"
-    )
+    raise UserError(f"no {kind} {str(name)!r}: expected a TOML file or one of {', '.join(shipped)}")
 
 
 PART = re.compile(r""""[^"]*"|'[^']*'|[^."']+""")

@@ -18,8 +18,9 @@ class binary(FaissIndex):
     Scores are the cosines that the share of differing bits stands for, cos(π·h/bits).
 
     Args:
-        bits: Of each row; 0 takes the signs of its d coordinates, or, where d is below `fewest_bits`,
-            of that many random projections. With more bits than d the projections are random, too.
+        bits: Of each row; 0 takes the signs of its d coordinates, or, where d is below
+            `fewest_bits`, of that many random projections. With more bits than d the projections
+            are random, too.
         fewest_bits: Signs of fewer than 256 order the rows too roughly for most; 1 takes the signs
             of d coordinates however few they are.
     """

@@ -6,15 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from mrlbench import measurements
-from mrlbench.evaluation.grid.fronts import points
 from mrlbench.evaluation.grid.measure import CSV, TASK
 from mrlbench.files import replacing
 from mrlbench.runs import Output
 
 GOOD_RECALL = 0.99
 GRAPH = "hnsw"
-SCANS = ("exact", "scalar-quantizer", "binary")  # whole rows or their codes, all of them compared
-CODES = {"exact": "float32", "scalar-quantizer": "int8", "binary": "binary"}
+SCANS = ("exact", "scalar-quantizer", "binary")
 
 
 def grid_rows(output: Output) -> pd.DataFrame:
@@ -22,6 +20,16 @@ def grid_rows(output: Output) -> pd.DataFrame:
     path = output.csv(CSV)
     table = measurements.read(path) if path.is_file() else measurements.to_frame([])
     return table[table["task"] == TASK]
+
+
+def family(label: str) -> str:
+    """Name an index without its arguments."""
+    return label.partition("(")[0]
+
+
+def scans(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep what compares all rows, or their codes: there bytes are of width and precision alone."""
+    return rows[rows["index"].map(family).isin(SCANS)]
 
 
 def write_tables(output: Output) -> Iterator[tuple[str, Path]]:
@@ -44,14 +52,16 @@ def exact_against_hnsw(rows: pd.DataFrame) -> pd.DataFrame:
     Of a graph the fastest effort with a recall_dim of at least 0.99, else the most exact one.
     """
     rows = rows[rows["rerank_dims"].isna()]
-    rows = rows[rows["index"].str.match(rf"(exact|{GRAPH})(\(|$)").fillna(False)]
+    rows = rows[rows["index"].map(family).isin(("exact", GRAPH))]
     k = rows["k"].min()
     keys = ["index", "dim", "effort"]
     built = _wide(rows[rows["k"].isna()], ["index", "dim"])
     searched = _wide(rows[rows["k"] == k], keys)
     if built.empty or searched.empty:
         return pd.DataFrame()
-    best = pd.concat(_fast_enough(some, f"recall_dim@{k}") for _, some in searched.groupby(keys[:2]))
+    best = pd.concat(
+        _fast_enough(some, f"recall_dim@{k}") for _, some in searched.groupby(keys[:2])
+    )
     table = best.drop(columns="bytes").merge(built, on=["index", "dim"])
     shown = {
         "build_s": "build_s",
@@ -70,11 +80,25 @@ def exact_against_hnsw(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def equal_bytes(rows: pd.DataFrame) -> pd.DataFrame:
-    """Put codes that take the same bytes of a row side by side: quality, and the dim in brackets.
+    """List codes and dims that take the same bytes of a row, the best first.
 
-    A line for each number of bytes that two codes or more can have, with and without a rerank.
+    Only what scans all rows: float32 by exact search, half precision and int8 by the scalar
+    quantizer, signs by binary. A rerank's store counts too, the same for all with that rerank.
     """
-    return pd.DataFrame()
+    rows = scans(rows)
+    rows = rows[rows["k"] == rows["k"].min()].assign(shortlist=rows["shortlist"].fillna(""))
+    keys = ["index", "dim", "rerank_dims", "shortlist"]
+    wide = _wide(rows.assign(rerank_dims=rows["rerank_dims"].fillna("")), keys)
+    if wide.empty:
+        return wide
+    each = (wide["bytes"] / rows["n_database"].iloc[0]).round().astype(int)
+    wide.insert(0, "bytes_per_row", each)
+    quality = [str(name) for name in wide if str(name).startswith(("map@", "recall_full@"))]
+    same = ["bytes_per_row", "rerank_dims", "shortlist"]
+    several = wide.groupby(same)["index"].transform("nunique") > 1
+    order = [*same[1:], same[0], quality[0]]
+    table = wide.loc[several, [*same, "index", "dim", *quality]]
+    return table.sort_values(order, ascending=[True, True, True, False], kind="stable")
 
 
 def _wide(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -10,11 +10,12 @@ from mrlbench.arrays import AnyFloatArray, BoolArray
 from mrlbench.measurements import Row, to_rows
 
 PARETO = "pareto_"  # a row of it is 1 on the front and 0 behind it
-# name of a front -> metric of quality, to which `@k` is added; of cost; whether less of it is better
+# name of a front -> metric of quality, to which `@k` is added; of cost; whether less is better
 FRONTS = {
     "recall_by_qps": ("recall_full", "qps", False),
     "map_by_time": ("map", "us_per_query", True),
     "map_by_bytes": ("map", "bytes", True),
+    "recall_by_bytes": ("recall_full", "bytes", True),
 }
 CELLS = ["index", "dim", "effort", "rerank_dims", "shortlist"]  # tell searches apart
 COMPARED = ["queries", "method", "seed", "threads", "k"]  # searches with these in common
@@ -48,15 +49,17 @@ def points(table: pd.DataFrame, front: str, mode: str | None) -> pd.DataFrame:
         mode: Of the timings, `batch` or `single`; None for bytes.
 
     Returns:
-        The rows of the cost, with columns `quality`, `cost` and `front`.
+        The rows of the cost, with columns `cost`, `front`, `quality` and the interval's
+        `quality_low` and `quality_high`.
     """
     metric, cost, less = FRONTS[front]
     is_mode = table["mode"].isna() if mode is None else table["mode"] == mode
     costs = table[(table["metric"] == cost) & is_mode & table["k"].notna()]
     good = table[table["metric"] == metric + "@" + table["k"].astype("string")]
     keys = [*COMPARED, *CELLS]
-    joined = costs.merge(good[[*keys, "value"]], on=keys, suffixes=("", "_quality"))
-    joined = joined.assign(quality=joined["value_quality"], cost=joined["value"])
+    names = {"value": "quality", "ci_low": "quality_low", "ci_high": "quality_high"}
+    joined = costs.merge(good[[*keys, *names]].rename(columns=names), on=keys)
+    joined = joined.assign(cost=joined["value"])
     marks = pd.Series(False, index=joined.index)
     for _, some in joined.groupby(COMPARED, dropna=False):
         sign = 1 if less else -1

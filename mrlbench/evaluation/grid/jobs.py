@@ -31,7 +31,7 @@ class Search:
         return f"k={self.k} effort={self.effort}" + (f" rerank={ladder}" if ladder else "")
 
     def result(self, folder: Path) -> Path:
-        """Where its neighbours and times are: `inputs`, `ids`, `scores`, `batch`, `singles`."""
+        """Where its neighbours and times are: `ids`, `scores`, `distances`, `batch`, `singles`."""
         return folder / f"{self.name.replace(' ', ',').replace('>', '+')}.npz"
 
 
@@ -92,5 +92,6 @@ class Job:
             Search(each["k"], each["effort"], tuple(each["rerank_dims"]), tuple(each["lengths"]))
             for each in cells.pop("searches")
         ]
-        paths = {key: Path(cells.pop(key)) for key in ("embeddings", "folder")}
-        return cls(**cells, **paths, searches=tuple(searches))
+        for key in ("embeddings", "folder"):
+            cells[key] = Path(cells[key])
+        return cls(**cells, searches=tuple(searches))

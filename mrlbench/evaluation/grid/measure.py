@@ -51,7 +51,17 @@ class GridRun:
         Raises:
             UserError: The grid does not fit the vectors or the plug-ins.
         """
-        every = builds(self.grid, self.source)
+        every, output = builds(self.grid, self.source), self.source.output
+        settings = self.grid.model_dump(mode="json")
+        stage = f"search-grid {self.source.label}"
+        with output.stage(stage, [settings, self.source.embeddings.fingerprint]):
+            failures = self._measure_all(every)
+            write_failures(output, failures)
+            self._mark_fronts()
+        output.note(search_grid=settings)
+        return failures
+
+    def _measure_all(self, every: Sequence[Build]) -> list[Failure]:
         judge = Judge(self.source, {build.dim for build in every}, max(self.grid.k))
         failures: list[Failure] = []
         with task("search grid", sum(len(build.searches) for build in every), "searches") as work:
@@ -60,8 +70,6 @@ class GridRun:
                 for failure in self._measure(build, judge, work):
                     log.warning("%s", failure)
                     failures.append(failure)
-        write_failures(self.source.output, failures)
-        self._mark_fronts()
         return failures
 
     def _measure(self, build: Build, judge: Judge, work: Task) -> list[Failure]:
@@ -132,7 +140,10 @@ class GridRun:
             arguments=plugin.arguments,
             dim=build.dim,
             embeddings=source.embeddings.folder.resolve(),
-            folder=source.output.raw.resolve() / "search" / source.label / f"{readable}-{build.dim}",
+            folder=source.output.raw.resolve()
+            / "search"
+            / source.label
+            / f"{readable}-{build.dim}",
             threads=self.threads,
             queries=grid.queries,
             repeats=grid.repeats,

@@ -75,9 +75,9 @@ def search_rows(template: Row, job: Job, search: Search, judge: Judge) -> list[R
     with np.load(search.result(job.folder)) as arrays:
         kept: dict[str, Any] = {name: arrays[name] for name in arrays.files}
     ladder = Schedule(job.dim, search.rerank_dims, search.lengths)
-    labels = ladder.labels if search.rerank_dims else (None, None)
-    cells = {"k": search.k, "rerank_dims": labels[0], "shortlist": labels[1]}
-    template = replace(template, effort=search.effort or None, **cells)
+    dims, lengths = ladder.labels if search.rerank_dims else (None, None)
+    template = replace(template, k=search.k, rerank_dims=dims, shortlist=lengths)
+    template = replace(template, effort=search.effort or None)
     scores = judge.scores(kept["ids"], job.dim, bool(search.rerank_dims))
     rows = mean_rows(template, scores)
     database = judge.source.embeddings.database

@@ -30,7 +30,7 @@ class Ladder(Strict):
 class Grid(Strict):
     """What is built and searched: the product of all lists."""
 
-    dims: list[int] = []  # empty: those of the vectors
+    dims: list[int] = Field(default=[])  # empty: those of the vectors
     k: list[Annotated[int, Field(ge=1)]] = Field(default=[10], min_length=1)
     queries: int = Field(default=1000, ge=1)  # how many are timed; quality is that of all
     repeats: int = Field(default=5, ge=5)
@@ -39,7 +39,7 @@ class Grid(Strict):
     keep_indexes: bool = False  # else an index is deleted when all its searches are done
     # a build argument may be a list of values, which are taken in turn
     indexes: list[IndexPlugin] = Field(min_length=1)
-    pipelines: list[Ladder] = []  # beside the search without a rerank
+    pipelines: list[Ladder] = Field(default=[])  # beside the search without a rerank
 
 
 @dataclass(frozen=True)

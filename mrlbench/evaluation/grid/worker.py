@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -125,8 +126,7 @@ def _measure(job: Job, index: Index, search: Search, run: Callable[[slice], Neig
     found = run(slice(every))
     counted = index.distance_computations()
     batch, single = (time(run, timed, job.repeats) for time in (time_batch, time_single))
-    arrays = {
-        "inputs": np.array(job.inputs),
+    arrays: dict[str, Any] = {
         "ids": found.ids,
         "scores": found.scores,
         "distances": np.array(np.nan if counted is None else counted / every),
