@@ -33,8 +33,8 @@ N, Q, D = 300, 40, 16
 GRID = """
 dims = [4, 16]
 queries = 10
-build_limit = 300
-search_limit = 300
+build_limit = 3000
+search_limit = 3000
 
 [[indexes]]
 name = "exact"
@@ -149,7 +149,9 @@ def measured(site, vectors, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stopped:
         patch.syspath_prepend(site)
         arguments = ["--embeddings", vectors, "--out", out, "--grid", folder / "grid.toml"]
-        patch.setattr("sys.argv", ["mrlbench", "bench-search", *map(str, arguments), "-q"])
+        patch.setattr(
+            "sys.argv", ["mrlbench", "bench-search", *map(str, arguments), "-q", "--threads=1"]
+        )
         cli.main()
     return out, stopped.value.code
 
@@ -332,7 +334,17 @@ def again(measured, site, vectors, tmp_path, monkeypatch, mrlbench):
     def run():
         jobs.clear()
         grid = measured[0].parent / "grid.toml"
-        mrlbench("bench-search", "--embeddings", vectors, "--out", out, "--grid", grid, "-q")
+        mrlbench(
+            "bench-search",
+            "--embeddings",
+            vectors,
+            "--out",
+            out,
+            "--grid",
+            grid,
+            "-q",
+            "--threads=1",
+        )
         return jobs
 
     return out, run

@@ -47,7 +47,8 @@ def _front(name: str, mode: str | None, output: Output) -> Figure | None:
 
 
 def _of_smallest_k(table: pd.DataFrame) -> pd.DataFrame:
-    return table.loc[table["k"] == table["k"].min()]
+    smallest: pd.DataFrame = table[table["k"] == table["k"].min()]
+    return smallest
 
 
 def _per_row(found: pd.DataFrame, name: str) -> pd.DataFrame:

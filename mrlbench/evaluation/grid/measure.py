@@ -102,7 +102,7 @@ class GridRun:
         while left:
             reason = self._run_worker(replace(job, searches=tuple(left)), work)
             if not job.built.is_dir():
-                return [Failure(build, None, reason)]
+                return [*failures, Failure(build, None, reason)]
             failed = {failure.search for failure in failures}
             left = [search for search in kept.pending(job) if search not in failed]
             if left:  # the first of them is what the process was at
@@ -135,15 +135,13 @@ class GridRun:
         settings = [plugin.name, plugin.arguments, self.threads, grid.queries, grid.repeats]
         inputs = digest([source.embeddings.fingerprint, build.dim, *settings])
         readable = re.sub(r"[^\w.=,-]+", "_", plugin.label).strip("_")
+        kept_in = source.output.raw.resolve() / "search" / source.label
         return Job(
             index=plugin.name,
             arguments=plugin.arguments,
             dim=build.dim,
             embeddings=source.embeddings.folder.resolve(),
-            folder=source.output.raw.resolve()
-            / "search"
-            / source.label
-            / f"{readable}-{build.dim}",
+            folder=kept_in / f"{readable}-{build.dim}",
             threads=self.threads,
             queries=grid.queries,
             repeats=grid.repeats,

@@ -23,7 +23,7 @@ from mrlbench.files import replacing, write_json
 from mrlbench.plugins import load
 from mrlbench.protocols import Index
 
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 2**20  # small ones, as the allocator keeps what is freed
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.read()
+    os.read(sys.stdin.fileno(), 1)  # not by way of sys.stdin, whose lock the end would wait for
     os._exit(1)
 
 
@@ -79,9 +79,10 @@ def _build(job: Job, index: Index) -> None:
     if before is not None and peak is not None:
         facts |= {"peak_rss_bytes": peak, "build_rss_bytes": peak - before}
     del database
-    facts["bytes"] = index.nbytes()
-    _save(job, index, index.nbytes())
-    write_json(job.facts, {"inputs": job.inputs, "versions": dict(job.versions), **facts})
+    size = index.nbytes()
+    _save(job, index, size)
+    told = {"inputs": job.inputs, "versions": dict(job.versions), "bytes": size}
+    write_json(job.facts, {**told, **facts})
     job.unfinished.rename(job.built)
 
 
