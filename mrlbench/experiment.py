@@ -119,16 +119,25 @@ class Funnel(Strict):
             UserError: One line.
         """
         ladder = [self.shortlist_dim, *self.rerank_dims]
-        if len(self.rerank_dims) != len(self.lengths):
-            raise UserError(
-                f"funnel: expected a length for each of {self.rerank_dims}, got {self.lengths}"
-            )
-        if any(a >= b for a, b in pairwise(ladder)):
-            raise UserError(f"funnel: expected increasing dims, got {ladder}")
-        if any(a < b for a, b in pairwise(self.lengths)) or self.lengths[-1] < 1:
-            raise UserError(f"funnel: expected falling lengths of at least 1, got {self.lengths}")
+        check_ladder("funnel", ladder, self.rerank_dims, self.lengths)
         if unknown := set(ladder) - set(dims):
             raise UserError(f"funnel: expected dims among {list(dims)}, got {min(unknown)}")
+
+
+def check_ladder(
+    key: str, ladder: Sequence[int], rerank_dims: Sequence[int], lengths: Sequence[int]
+) -> None:
+    """Refuse reranks whose dims do not increase, or whose lengths grow.
+
+    Raises:
+        UserError: One line that begins with the key.
+    """
+    if len(rerank_dims) != len(lengths):
+        raise UserError(f"{key}: expected a length for each of {rerank_dims}, got {lengths}")
+    if any(a >= b for a, b in pairwise(ladder)):
+        raise UserError(f"{key}: expected increasing dims, got {ladder}")
+    if any(a < b for a, b in pairwise(lengths)) or lengths[-1] < 1:
+        raise UserError(f"{key}: expected falling lengths of at least 1, got {lengths}")
 
 
 class Evaluation(Strict):

@@ -4,13 +4,15 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mrlbench.errors import UserError
 from mrlbench.experiment import Experiment
 from mrlbench.text_experiment import TextExperiment
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def read(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -24,10 +26,7 @@ def read(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
         UserError: No such file, not TOML, or an unknown or impossible key.
     """
     path = find(name)
-    try:
-        table = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected TOML: {error}") from error
+    table = read_toml(path)
     for override in sorted(
         overrides, key=lambda each: ".name=" not in each
     ):  # names reset arguments
@@ -41,7 +40,27 @@ def parse(table: dict[str, Any], source: str) -> Experiment:
     Raises:
         UserError: The first key that does not fit.
     """
-    schema = _schema(table)
+    return validate(_schema(table), table, source)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected TOML: {error}") from error
+
+
+def validate(schema: type[Model], table: dict[str, Any], source: str) -> Model:
+    """Check a table against a schema.
+
+    Raises:
+        UserError: The first key that does not fit.
+    """
     try:
         return schema.model_validate(table)
     except ValidationError as error:
@@ -54,8 +73,13 @@ def parse(table: dict[str, Any], source: str) -> Experiment:
         raise UserError(f"{source}: {key}: {problem}{came}{_known_keys(schema, first)}") from error
 
 
-def find(name: str | Path) -> Path:
-    """Find an experiment by path, or by bare name among the shipped ones.
+def find(name: str | Path, kind: str = "experiment", folder: str = ".") -> Path:
+    """Find an experiment, or another file, by path, or by bare name among the shipped ones.
+
+    Args:
+        name: A path or a bare name.
+        kind: What it is called.
+        folder: Where such files are among the shipped experiments.
 
     Raises:
         UserError: There is none; the shipped ones are named.
@@ -63,12 +87,10 @@ def find(name: str | Path) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    shipped = {each.stem: each for each in sorted(_shipped().glob("*.toml"))}
+    shipped = {each.stem: each for each in sorted((_shipped() / folder).glob("*.toml"))}
     if path.suffix == "" and path.name == str(name) and path.name in shipped:
         return shipped[path.name]
-    raise UserError(
-        f"no experiment {str(name)!r}: expected a TOML file or one of {', '.join(shipped)}"
-    )
+    raise UserError(f"no {kind} {str(name)!r}: expected a TOML file or one of {', '.join(shipped)}")
 
 
 PART = re.compile(r""""[^"]*"|'[^']*'|[^."']+""")
@@ -121,7 +143,7 @@ def _schema(table: dict[str, Any]) -> type[Experiment]:
     return TextExperiment if isinstance(training, dict) and "pairs" in training else Experiment
 
 
-def _known_keys(schema: type[Experiment], error: Any) -> str:  # noqa: ANN401 (pydantic's details)
+def _known_keys(schema: type[BaseModel], error: Any) -> str:  # noqa: ANN401 (pydantic's details)
     """Name the keys that the table does take, after an unknown one."""
     if error["type"] != "extra_forbidden":
         return ""

@@ -7,6 +7,7 @@ import faiss as library  # its type hints leave out what is made when it is load
 import numpy as np
 
 from mrlbench.arrays import FloatArray, IntArray, Neighbors
+from mrlbench.errors import UserError
 
 faiss: Any = library
 ROWS_PER_CELL = 39  # with fewer, FAISS calls a clustering badly trained
@@ -22,6 +23,7 @@ class FaissIndex:
 
     exact = False
     lossy = False
+    beam = False
     _index: Any
     _computed: int | None = None
 
@@ -43,8 +45,18 @@ class FaissIndex:
         faiss.write_index(self._index, str(path))
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
-        self._index = faiss.read_index(str(path))
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: It is cut off, or no index that this FAISS knows.
+        """
+        try:
+            self._index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(
+                f"{path}: expected an index that FAISS {faiss.__version__} can read: {reason}"
+            ) from error
 
     def distance_computations(self) -> int | None:
         """Distances computed in the last search."""

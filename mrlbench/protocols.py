@@ -204,10 +204,12 @@ class Index(Protocol):
     Attributes:
         exact: Whether the ids must equal brute force.
         lossy: Whether vectors are stored as a lossy code, so that a rerank is needed.
+        beam: Whether effort is a beam that holds the results, so that less than k of it is k.
     """
 
     exact: bool
     lossy: bool
+    beam: bool
 
     def build(self, database: FloatArray) -> None:
         """Index the rows of `database`, (N, d) unit vectors. Called once."""

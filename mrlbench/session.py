@@ -21,6 +21,9 @@ from mrlbench.evaluation.analysis.task import Analysis
 from mrlbench.evaluation.bench import Bench
 from mrlbench.evaluation.classification import check_heads, evaluate_classification
 from mrlbench.evaluation.cross_modal import evaluate_cross_modal
+from mrlbench.evaluation.grid.failures import Failure
+from mrlbench.evaluation.grid.measure import GridRun
+from mrlbench.evaluation.grid.spec import Grid
 from mrlbench.evaluation.linear_probes import VARIANT as PROBE
 from mrlbench.evaluation.linear_probes import evaluate_probes
 from mrlbench.evaluation.retrieval import evaluate_knn, evaluate_retrieval
@@ -155,9 +158,19 @@ class Session:
         settings = {"heads": self.asked, "tta": evaluation.tta, "targets": targets}
         self._measure("adaptive_classification", sources, rows, settings)
 
+    def search_grid(self, grid: Grid) -> list[Failure]:
+        """All that a grid names, on one source; returns what failed."""
+        if self.asked:
+            grid = grid.model_copy(update={"dims": list(self.asked)})
+        return GridRun(self._first, grid, self.threads, self.force).measure()
+
+    @property
+    def _first(self) -> Source:
+        """The source that is searched against the clock: time does not depend on the method."""
+        return next((each for each in self.sources if each.full_width), self.sources[0])
+
     def speed(self) -> None:
-        """Every index at every dim, on one source: time does not depend on the method."""
-        first = next((each for each in self.sources if each.full_width), self.sources[0])
+        """Every index at every dim, on one source."""
         shortlist = self.evaluation.shortlist
 
         def rows(source: Source) -> list[Row]:
@@ -165,7 +178,7 @@ class Session:
 
         search = self.search.model_dump()
         settings = {"shortlist": shortlist, "search": search, "threads": self.threads}
-        self._measure("search_speed", [first], rows, settings)
+        self._measure("search_speed", [self._first], rows, settings)
 
     def analysis(self, analysis: Analysis) -> None:
         """One of the closer looks, at each of its sources."""

@@ -1,6 +1,7 @@
 """One number of threads for every library."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -31,9 +32,12 @@ def use_threads(count: int) -> int:
 
 def threads_in_use() -> int:
     """Say how many threads the libraries were given."""
-    import torch
+    if torch := sys.modules.get("torch"):  # seconds to import, and an index does without it
+        threads: int = torch.get_num_threads()
+        return threads
+    import faiss
 
-    return torch.get_num_threads()
+    return int(faiss.omp_get_max_threads())
 
 
 def map_blocks(work: Callable[[slice], Result], rows: int, size: int) -> list[Result]:

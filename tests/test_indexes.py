@@ -172,3 +172,32 @@ def test_adanns_opq_codes_a_prefix_alone(vectors):
         index.build(database)
         found.append(index.search(vectors[N:], K, 1))
     assert_array_equal(found[0].ids, found[1].ids)
+
+
+def test_an_effort_below_k_is_k_where_it_is_a_beam(index, vectors):
+    index.build(vectors[:N])
+    assert index.beam in (True, False)
+    if index.beam:
+        few, enough = (index.search(vectors[N:], 20, effort) for effort in (1, 20))
+        assert_array_equal(few.ids, enough.ids)
+
+
+@pytest.mark.parametrize("name", ["exact", "hnswlib"])
+def test_a_file_that_is_cut_off_is_no_index(name, vectors, tmp_path):
+    index = load("indexes", name)()
+    index.build(vectors[:N])
+    index.save(tmp_path / "index")
+    whole = (tmp_path / "index").read_bytes()
+    (tmp_path / "index").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="index: expected an index that"):
+        index.load(tmp_path / "index")
+
+
+def test_signs_may_be_as_few_as_coordinates(vectors):
+    signs = load("indexes", "binary")(fewest_bits=1)
+    signs.build(vectors[:N])
+    found = signs.search(vectors[N:], N, 0)
+    differing = ((vectors[N:, None] >= 0) != (vectors[None, :N] >= 0)).sum(axis=2)  # (Q, N)
+    ordered = np.take_along_axis(differing, found.ids, axis=1)
+    assert_array_equal(ordered, np.sort(differing, axis=1))
+    assert signs.nbytes() < N * D / 8 + 200

@@ -58,6 +58,10 @@ def analyze(
     """
     progress.quiet = quiet
     options.Target(run, embeddings, out).check()
+    if embeddings is None and out is not None:
+        raise UserError(
+            "--out: expected with --embeddings DIR, got a run, which has its own folder"
+        )
     kinds = _kinds(what, images, embeddings is not None)
     rows = options.integers("--images", images)
     workshop = None

@@ -36,6 +36,8 @@ def open_session(
     """Open what is to be measured: a run, or anybody's embeddings."""
     progress.quiet = quiet
     options.Target(run, embeddings, out).check()
+    from mrlbench.files import check_writable
+    from mrlbench.runs import Output
     from mrlbench.session import Session
     from mrlbench.sources import folder_source, run_sources
     from mrlbench.threads import threads_in_use, use_threads
@@ -44,16 +46,17 @@ def open_session(
     reducers = None if baselines is None else options.words(baselines)
     if embeddings is None or out is None:
         workshop = open_workshop(run, threads, device, data_dir)
+        output = workshop.run if out is None else Output(out)
+        check_writable(output.folder)
         narrowed = workshop.only(options.words(methods), options.integers("--seed", seed))
         experiment = workshop.run.experiment
         search = experiment.search.model_copy(update={"dims": wanted} if wanted else {})
-        sources, used = run_sources(narrowed, wanted, reducers), threads_in_use()
-        return Session(workshop.run, sources, experiment.evaluation, search, used, force, wanted)
+        own = run_sources(narrowed, wanted, reducers)
+        sources, used = [each.writing_to(output) for each in own], threads_in_use()
+        return Session(output, sources, experiment.evaluation, search, used, force, wanted)
     if methods or seed:
         raise UserError("--methods and --seed: expected with a run, got --embeddings")
     from mrlbench.experiment import Evaluation, Search
-    from mrlbench.files import check_writable
-    from mrlbench.runs import Output
     from mrlbench.training.devices import choose_device
 
     chosen, used = choose_device(device), use_threads(threads)
@@ -173,10 +176,23 @@ def bench_search(
         list[str] | None,
         typer.Option("--set", help="Of --index: index.KEY=VALUE, index.efforts=[16,64]."),
     ] = None,
+    grid: Annotated[
+        str,
+        typer.Option(help="A TOML file of indexes, arguments, efforts, dims, pipelines and k."),
+    ] = "",
 ) -> None:
-    """Exact search against graphs at every dim: build, size, time, recall."""
+    """Exact search against graphs at every dim: build, size, time, recall.
+
+    With --grid, all that the file names, each index in a process of its own; exit status 1 where
+    some of it could not be measured.
+    """
     from dataclasses import replace
 
+    if grid:
+        if index or set_:
+            raise UserError("expected either --grid or --index, got both")
+        _search_grid(session, grid, queries)
+        return
     if index or set_:
         search = session.search.model_copy(update={"indexes": chosen_index(index, set_ or [])})
         session = replace(session, search=search)
@@ -213,6 +229,23 @@ def chosen_index(name: str, settings: Sequence[str]) -> "list[IndexPlugin]":
         raise UserError(f"--set index.efforts: {error.errors()[0]['msg']}") from error
     check_arguments("indexes", name, chosen.arguments)
     return [IndexPlugin(name="exact"), chosen]
+
+
+def _search_grid(session: "Session", name: str, queries: int) -> None:
+    from mrlbench.evaluation.grid.spec import read_grid
+    from mrlbench.reports.grid_tables import write_tables
+
+    grid = read_grid(name)
+    if queries:
+        grid = grid.model_copy(update={"queries": queries})
+    failures = session.search_grid(grid)
+    for table, path in write_tables(session.output):
+        if not progress.quiet:
+            typer.echo(f"{table}\n")
+        typer.echo(f"wrote {path}")
+    if failures:
+        typer.echo(f"{len(failures)} failed: {session.output.csv('search_errors')}", err=True)
+        raise typer.Exit(1)
 
 
 def _with(session: "Session", **given: object) -> "Session":

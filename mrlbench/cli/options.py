@@ -47,7 +47,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no t
 
 @dataclass(frozen=True)
 class Target:
-    """What an `eval-*` command measures: a run, or a folder of embeddings with an output folder."""
+    """What an `eval-*` command measures: a run, or a folder of embeddings with an output folder.
+
+    Of a run, the results go into its own folder unless another is given.
+    """
 
     run: Path | None
     embeddings: Path | None
@@ -59,7 +62,7 @@ class Target:
         Raises:
             UserError: One line.
         """
-        if (self.embeddings is None) != (self.out is None):
+        if self.embeddings is not None and self.out is None:
             raise UserError(
                 "expected --embeddings DIR together with --out DIR, got only one of them"
             )

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ from mrlbench.arrays import FloatArray, IntArray, Neighbors, prefix
 from mrlbench.evaluation.scores import metric_scores
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.timing import Latency, time_batch, time_single
+from mrlbench.evaluation.timing import Search as TimedSearch
 from mrlbench.experiment import IndexPlugin, Search
 from mrlbench.intervals import Interval
 from mrlbench.measurements import Row
@@ -75,12 +76,10 @@ class Bench:
             for m, v in numbers.items()
         ]
 
-    def time(
-        self, search: Callable[[FloatArray], object], queries: FloatArray
-    ) -> Iterator[tuple[str, Latency]]:
-        """Time a search of queries, (Q, d), in batch and one at a time."""
-        yield "batch", time_batch(search, queries, self.search.repeats)
-        yield "single", time_single(search, queries, self.search.repeats)
+    def time(self, search: TimedSearch) -> Iterator[tuple[str, Latency]]:
+        """Time a search of some rows of the queries, in batch and one at a time."""
+        yield "batch", time_batch(search, self.timed, self.search.repeats)
+        yield "single", time_single(search, self.timed, self.search.repeats)
 
     def quality(self, ids: IntArray) -> FloatArray:
         """Score results, (Q, >= 10), by average precision at 10."""
@@ -100,11 +99,20 @@ class Built:
     queries: FloatArray  # (Q, d)
     is_timed: bool = True  # not so where a stand-in answers for a server
 
+    def search(self, rows: slice, effort: int) -> Neighbors:
+        """Find the 10 nearest for some rows of the queries."""
+        return self.index.search(self.queries[rows], K, effort)
+
     def efforts(self, k: int) -> list[int]:
-        """List the different efforts for k results: a graph's beam is at least k."""
-        if self.index.exact:
-            return [0]
-        return sorted({max(effort, k) for effort in self.plugin.efforts})
+        """List the different efforts for k results."""
+        return different_efforts(self.index, self.plugin.efforts, k)
+
+
+def different_efforts(index: Index, efforts: Sequence[int], k: int) -> list[int]:
+    """List the efforts that make different searches for k results: a beam is at least k."""
+    if index.exact:
+        return [0]
+    return sorted({max(effort, k) if index.beam else effort for effort in efforts})
 
 
 def build(bench: Bench, plugin: IndexPlugin, dim: int) -> tuple[Built, list[Row]]:

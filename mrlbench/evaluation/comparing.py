@@ -20,6 +20,7 @@ MATCHED = tuple(c for c in KEY if c not in ("run", "n_database", "method", "dtyp
 TIMES = (
     "us_per_query",
     "best_us_per_query",
+    "p50_us",
     "p95_us",
     "p99_us",
     "build_s",
@@ -27,7 +28,10 @@ TIMES = (
 )  # less is better
 RELATIVE_TIMES = ("step_ratio",)
 SPEEDS = ("qps", "speedup")  # and what begins so; of the machine too, more is better
-COSTS = ("bytes", "mflops", "mflops_heads", "distances_per_query", "never_right")  # less is better
+COSTS = (
+    *("bytes", "peak_rss_bytes", "build_rss_bytes"),
+    *("mflops", "mflops_heads", "distances_per_query", "never_right"),
+)  # less is better
 NEUTRAL = ("classes", "first_right")  # neither more nor less is better
 EXPECTED = "expected_dim"  # and what begins so: less is better
 AT_ONCE = 200  # differences in one bootstrap: (Q, 200) float64 is 80 MB for 50,000 queries

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from mrlbench.arrays import FloatArray, Neighbors
 from mrlbench.evaluation.bench import QUALITY, Bench, Built, K
 from mrlbench.evaluation.scores import mean_rows
@@ -49,10 +47,6 @@ class Candidate:
             threads,
         )
         return pipeline.search(embeddings.queries[queries], K, self.built.queries[queries])
-
-    def search_rows(self, numbers: FloatArray) -> Neighbors:
-        """Find the 10 nearest for consecutive queries by number, (B, 1)."""
-        return self.search(slice(int(numbers[0, 0]), int(numbers[-1, 0]) + 1))
 
     def template(self) -> Row:
         """Name the pipeline in a row."""
@@ -139,8 +133,7 @@ class Comparison:
         template, bench = chosen.candidate.template(), self._bench
         quality, exact = chosen.quality[self._reporting], self._exact[self._reporting]
         rows = mean_rows(template, {QUALITY: quality, f"{QUALITY}_difference": quality - exact})
-        numbers = np.arange(bench.timed, dtype=np.float32)[:, None]  # rows stand for their vectors
-        for mode, latency in bench.time(chosen.candidate.search_rows, numbers):
+        for mode, latency in bench.time(chosen.candidate.search):
             rows += bench.number_rows(replace(template, mode=mode), latency.numbers())
         return rows
 

@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,10 @@ class Source:
     def has_heads(self) -> bool:
         """Whether the classes of the queries are those that the heads were trained on."""
         return bool(self.embeddings.meta.get("heads", True))
+
+    def writing_to(self, output: Output) -> "Source":
+        """Give the same vectors with results that go elsewhere."""
+        return replace(self, output=output, names={**self.names, "run": output.name})
 
     def row(self, **cells: Any) -> Row:  # noqa: ANN401 (cells of several types)
         """Make a row; rows of this source have its names and the size of the database."""

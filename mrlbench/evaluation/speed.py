@@ -44,10 +44,9 @@ def bench_search(bench: Bench) -> list[Row]:
 def _measure(bench: Bench, built: Built, exact: dict[str, Interval]) -> list[Row]:
     """Measure recall and time of one index over its efforts."""
     rows: list[Row] = []
-    queries = built.queries[: bench.timed]
     truth = bench.truth[built.dim].of(slice(bench.timed))
     for effort in built.efforts(K):
-        found = built.index.search(queries, K, effort)
+        found = built.search(slice(bench.timed), effort)
         template = bench.row(
             built.plugin,
             built.dim,
@@ -59,8 +58,8 @@ def _measure(bench: Bench, built: Built, exact: dict[str, Interval]) -> list[Row
         rows += mean_rows(template, recall_scores(found, truth, "recall_dim", K))
         if not built.is_timed:
             continue
-        search = partial(built.index.search, k=K, effort=effort)
-        for mode, latency in bench.time(search, queries):
+        search = partial(built.search, effort=effort)
+        for mode, latency in bench.time(search):
             numbers = latency.numbers()
             here = replace(template, mode=mode)
             if built.index.exact and built.dim == bench.source.embeddings.width:

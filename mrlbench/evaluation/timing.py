@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, FloatArray
+from mrlbench.arrays import AnyFloatArray
 from mrlbench.intervals import Interval, median_interval
 
 SINGLE_QUERIES = 200  # timed one at a time, in each repeat
+Search = Callable[[slice], object]  # of some rows of the queries
 
 
 @dataclass(frozen=True)
@@ -37,26 +38,23 @@ class Latency:
         }
         if self.singles is None:
             return numbers
-        for percent in (95, 99):
+        for percent in (50, 95, 99):
             each = np.percentile(self.singles, percent, axis=1)  # (repeats,)
             spread = median_interval(each)
             numbers[f"p{percent}_us"] = Interval(*(1e6 * value for value in spread))
         return numbers
 
 
-def time_batch(
-    search: Callable[[FloatArray], object], queries: FloatArray, repeats: int
-) -> Latency:
-    """Time all queries, (Q, d), as one call; one call before is not counted."""
-    search(queries)
-    return Latency(np.array([_seconds(search, queries) for _ in range(repeats)]) / len(queries))
+def time_batch(search: Search, queries: int, repeats: int) -> Latency:
+    """Time the first `queries` as one call; one call before is not counted."""
+    rows = slice(queries)
+    search(rows)
+    return Latency(np.array([_seconds(search, rows) for _ in range(repeats)]) / queries)
 
 
-def time_single(
-    search: Callable[[FloatArray], object], queries: FloatArray, repeats: int
-) -> Latency:
-    """Time queries one at a time, the first 200 of (Q, d); one round before is not counted."""
-    ones = [queries[row : row + 1] for row in range(min(SINGLE_QUERIES, len(queries)))]
+def time_single(search: Search, queries: int, repeats: int) -> Latency:
+    """Time queries one at a time, 200 at most; one round before is not counted."""
+    ones = [slice(row, row + 1) for row in range(min(SINGLE_QUERIES, queries))]
     rounds = [[_seconds(search, one) for one in ones] for _ in range(repeats + 1)]
     singles = np.array(rounds[1:])  # (repeats, queries)
     return Latency(np.median(singles, axis=1), singles)

@@ -23,6 +23,7 @@ class annoy:
 
     exact = False
     lossy = False
+    beam = True
 
     def __init__(self, trees: int = 50, seed: int = 0) -> None:
         self._trees, self._seed = trees, seed

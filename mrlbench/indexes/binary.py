@@ -10,7 +10,6 @@ from mrlbench.arrays import FloatArray, Neighbors
 from mrlbench.faiss_index import FaissIndex
 
 faiss: Any = library
-FEWEST_BITS = 256  # signs of fewer coordinates order the rows too roughly to be reranked
 
 
 class binary(FaissIndex):
@@ -19,19 +18,22 @@ class binary(FaissIndex):
     Scores are the cosines that the share of differing bits stands for, cos(π·h/bits).
 
     Args:
-        bits: Of each row; 0 takes the signs of its d coordinates, or, where d is below 256, of 256
-            random projections. With more bits than d the projections are random, too.
+        bits: Of each row; 0 takes the signs of its d coordinates, or, where d is below
+            `fewest_bits`, of that many random projections. With more bits than d the projections
+            are random, too.
+        fewest_bits: Signs of fewer than 256 order the rows too roughly for most; 1 takes the signs
+            of d coordinates however few they are.
     """
 
     lossy = True
 
-    def __init__(self, bits: int = 0) -> None:
-        self._bits = bits
+    def __init__(self, bits: int = 0, fewest_bits: int = 256) -> None:
+        self._bits, self._fewest_bits = bits, fewest_bits
 
     def build(self, database: FloatArray) -> None:
         """Keep the signs of the rows of `database`, (N, d)."""
         dim = database.shape[1]
-        bits = self._bits or max(dim, FEWEST_BITS)
+        bits = self._bits or max(dim, self._fewest_bits)
         self._index = faiss.IndexLSH(dim, bits, bits != dim)
         self._index.add(database)
 

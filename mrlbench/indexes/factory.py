@@ -10,6 +10,7 @@ from mrlbench.errors import UserError
 from mrlbench.faiss_index import FaissIndex
 
 faiss: Any = library
+GRAPH = re.compile(r"(^|,)(HNSW|NSG)")  # not the graph that finds the cells of an inverted file
 WHOLE = re.compile(r"(HNSW\d*|NSG\d*|Flat|IDMap)(,Flat)?|IVF\d+(_HNSW\d+)?,Flat")
 
 
@@ -22,6 +23,7 @@ class factory(FaissIndex):
 
     def __init__(self, description: str = "HNSW32") -> None:
         self._description = description
+        self.beam = GRAPH.search(description) is not None
         self.lossy = WHOLE.fullmatch(description) is None
 
     def build(self, database: FloatArray) -> None:

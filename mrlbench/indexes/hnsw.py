@@ -18,6 +18,8 @@ class hnsw(FaissIndex):
         ef_construction: Candidates weighed while linking a node. The paper has 40.
     """
 
+    beam = True
+
     def __init__(self, m: int = 32, ef_construction: int = 40) -> None:
         self._m, self._ef_construction = m, ef_construction
 

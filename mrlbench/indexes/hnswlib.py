@@ -6,6 +6,7 @@ import hnswlib as library
 import numpy as np
 
 from mrlbench.arrays import FloatArray, IntArray, Neighbors, join
+from mrlbench.errors import UserError
 from mrlbench.threads import threads_in_use
 
 
@@ -21,6 +22,7 @@ class hnswlib:
 
     exact = False
     lossy = False
+    beam = True
 
     def __init__(
         self, m: int = 32, ef_construction: int = 40, seed: int = 0, build_threads: int = 0
@@ -65,15 +67,28 @@ class hnswlib:
         return int(self._graph.index_file_size())
 
     def save(self, path: Path) -> None:
-        """Write the graph to a file; its width stands beside it, as hnswlib does not keep it."""
+        """Write the graph to a file; its width stands beside it, as hnswlib does not keep it.
+
+        Raises:
+            OSError: The file is not whole, which hnswlib does not notice.
+        """
         self._graph.save_index(str(path))
+        if (written := path.stat().st_size) != self.nbytes():
+            raise OSError(f"{path}: expected {self.nbytes()} bytes, got {written}: is it full?")
         path.with_suffix(".dim").write_text(str(self._graph.dim))
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: It is cut off, or no index that hnswlib knows.
+        """
         dim = int(path.with_suffix(".dim").read_text())
         self._graph = library.Index(space="ip", dim=dim)
-        self._graph.load_index(str(path))
+        try:
+            self._graph.load_index(str(path))
+        except RuntimeError as error:
+            raise UserError(f"{path}: expected an index that hnswlib can read: {error}") from error
 
     def distance_computations(self) -> int | None:
         """None: hnswlib counts them only when it is compiled to."""

@@ -35,7 +35,7 @@ class ivf(FaissIndex):
         """Find about the `k` nearest rows in the `effort` nearest cells."""
         cells = self._index.nlist
         faiss.cvar.indexIVF_stats.reset()
-        parameters = faiss.SearchParametersIVF(nprobe=min(effort, cells))
+        parameters = faiss.SearchParametersIVF(nprobe=min(max(effort, 1), cells))
         found = self._search(queries, k, parameters)
         self._computed = int(faiss.cvar.indexIVF_stats.ndis) + cells * len(queries)
         return found

@@ -19,6 +19,8 @@ class refine(FaissIndex):
         ef_construction: Candidates weighed while linking a node.
     """
 
+    beam = True
+
     def __init__(self, first_dim: int = 16, m: int = 32, ef_construction: int = 40) -> None:
         self._first_dim, self._m, self._ef_construction = first_dim, m, ef_construction
 

@@ -25,6 +25,7 @@ class scann:
 
     exact = False
     lossy = False
+    beam = False
 
     def __init__(self, cells: int = 0, shortlist: int = 200) -> None:
         self._cells, self._shortlist = cells, shortlist

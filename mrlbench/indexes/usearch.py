@@ -24,6 +24,7 @@ class usearch:
     exact = False
     _graph: Any  # its type hints call a property read-only that is not
     lossy = False
+    beam = True
 
     def __init__(
         self,

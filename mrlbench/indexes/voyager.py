@@ -25,6 +25,7 @@ class voyager:
 
     exact = False
     lossy = False
+    beam = True
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mrlbench.plugins import names
-from mrlbench.reports import analysis_plots, baseline_plots, cascade_plots
+from mrlbench.reports import analysis_plots, baseline_plots, cascade_plots, grid_plots
 from mrlbench.reports.paper_curves import paper_costs, paper_curves
 from mrlbench.reports.series import read as _read
 from mrlbench.reports.series import series as _series
@@ -202,6 +202,7 @@ FIGURES: dict[str, Callable[[Output], Figure | None]] = {
     **cascade_plots.FIGURES,
     **baseline_plots.FIGURES,
     **analysis_plots.FIGURES,
+    **grid_plots.FIGURES,
 }
 
 
@@ -214,7 +215,8 @@ def _with_cost(table: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
 def _speed(output: Output, mode: str) -> pd.DataFrame:
     """Read times of one mode with the recall of the same search, with the most threads used."""
     time, recall = (_read(output, "search_speed", m) for m in ("us_per_query", "recall_dim@10"))
-    time = time[(time["mode"] == mode) & (time["task"] == "search-speed")]
+    time, recall = (each[each["task"] == "search-speed"] for each in (time, recall))
+    time = time[time["mode"] == mode]
     time = time.loc[time["threads"] == time["threads"].max()]
     keys = ["method", "seed", "dim", "index", "effort", "threads"]
     names = {"value": "recall", "ci_low": "recall_low", "ci_high": "recall_high"}

@@ -13,6 +13,7 @@ class ExactPrefix:
 
     exact = True
     lossy = False
+    beam = False
 
     def __init__(self) -> None:
         self._computed = 0
