@@ -186,7 +186,9 @@ class Session:
         self._measure(ARENA, sources, rows, asdict(contest))
         if self.pending is None:
             path = self.output.csv(ARENA)
-            known = [row for row in measurements.to_rows(measurements.read(path)) if not row.variant]
+            known = [
+                row for row in measurements.to_rows(measurements.read(path)) if not row.variant
+            ]
             kept = KeptScores(self.output.raw, main_queries(known))
             measurements.merge(path, difference_rows(known, kept), {"variant": DIFFERENCE})
             self.output.note(arena=asdict(contest))

@@ -45,8 +45,8 @@ def arena(
 ) -> None:
     """Do bits beat dimensions? Each reduction in each type, without and with a rerank.
 
-    Codes and projections are learnt from the database. Computed reductions go to a temporary file in
-    the output folder: 4·N·D bytes.
+    Codes and projections are learnt from the database. Computed reductions go to a temporary file
+    of 4·N·D bytes in the output folder.
     """
     session = open_session(
         *(run, embeddings, out, dims, methods, seed, "", threads, device, data_dir, force, quiet)

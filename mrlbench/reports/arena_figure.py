@@ -5,13 +5,14 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
-from mrlbench.evaluation.arena.codes import FLOAT32
+from mrlbench.evaluation.arena.codes import DTYPES, FLOAT32
 from mrlbench.evaluation.arena.contest import PREFIX
 from mrlbench.evaluation.arena.differences import main_metric, reference_method
 from mrlbench.reports.arena_series import entrants, of_reference, read_arena
 from mrlbench.reports.series import subject
-from mrlbench.reports.style import line, log_axis, looks, save_figure, use_plain_style
+from mrlbench.reports.style import line, looks, save_figure, use_plain_style
 from mrlbench.runs import Output
 
 PANEL, HEIGHT = 3.3, 3.1  # inches
@@ -29,23 +30,19 @@ def draw_arena(output: Output) -> list[Path]:
         return []
     use_plain_style()
     table, name = of_reference(entrants(rows), rows), NAMES[main_metric(rows)]
-    title = f"{reference_method(rows)}, {subject(pd.DataFrame(rows))}, {_asked(output)}"
+    asked = f"{max(row.n or 0 for row in rows):,} queries"
+    names = dict.fromkeys([reference_method(rows), subject(pd.DataFrame(rows)), asked])
     drawn = []
     for file, (column, label) in AXES.items():
         figure = _figure(table, column, label, name)
-        figure.suptitle(title)
+        figure.suptitle(", ".join(names))
         drawn.append(save_figure(figure, output.plots, file))
     return drawn
 
 
-def _asked(output: Output) -> str:
-    count = max(row.n or 0 for row in read_arena(output))
-    return f"{count:,} queries"
-
-
 def _figure(table: pd.DataFrame, column: str, label: str, quality: str) -> Figure:
     """Draw a column for each type; above what the first stage finds, below after the rerank."""
-    dtypes = list(dict.fromkeys([FLOAT32, *table["dtype"]]))
+    dtypes = [dtype for dtype in DTYPES if dtype in set(table["dtype"])]
     size = (PANEL * len(dtypes), 2 * HEIGHT)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(2, len(dtypes), sharex="row", sharey=True, squeeze=False)
@@ -78,7 +75,7 @@ def _panel(axes: Axes, table: pd.DataFrame, dtype: str, column: str) -> None:
         if len(rows):
             line(axes, rows[column], rows, reducer, look)
     axes.set_xscale("log")
-    log_axis(axes.xaxis)
-    axes.tick_params(axis="x", labelsize=7, rotation=60)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

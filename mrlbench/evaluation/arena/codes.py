@@ -1,7 +1,7 @@
 """Unit vectors in fewer bits: codes by FAISS, fitted on the database, and exact search over them.
 
-Each row is cut, normalised and then coded. A query is compared with what a code stands for, by their
-inner product, as FAISS's indexes of the same codes do; signs are compared with signs.
+Each row is cut, normalised and then coded. A query is compared with what a code stands for, by
+their inner product, as FAISS's indexes of the same codes do; signs are compared with signs.
 """
 
 from collections.abc import Callable

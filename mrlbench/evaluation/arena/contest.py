@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mrlbench.costs.scanning import scan_operations
-from mrlbench.evaluation.arena.codes import DTYPES, FLOAT32, code_bytes
+from mrlbench.evaluation.arena.codes import DTYPES, code_bytes
 
 K = 10
 MAP, RECALL = f"map@{K}", f"recall_full@{K}"
-PREFIX = "prefix"
-REDUCERS = (PREFIX, "pca", "random-projection", "random-dims", "last-dims")
+PREFIX, PCA = "prefix", "pca"
+REDUCERS = (PREFIX, PCA, "random-projection", "random-dims", "last-dims")
 FLOAT = 4  # bytes
 
 

@@ -55,8 +55,8 @@ def difference_rows(rows: Sequence[Row], kept: KeptScores) -> list[Row]:
 
     The variant says with which: `minus=METHOD,equal=bytes`, the float32 prefix that has as many
     bytes in the first stage, reranked if the entrant is; `equal=mflops`, the widest float32 prefix
-    that costs no more and is not reranked; `equal=dim`, the prefix of the same type, dim and rerank;
-    `at=full`, exact search at full width.
+    that costs no more and is not reranked; `equal=dim`, the prefix of the same type and dim,
+    reranked if the entrant is; `at=full`, exact search at full width.
 
     Args:
         rows: Of `arena.csv`, without differences.
@@ -129,4 +129,3 @@ def _with_intervals(pairs: Sequence[tuple[Row, FloatArray]]) -> Iterator[Row]:
             for (row, _), each in zip(some, paired_intervals(stacked), strict=True):
                 value, low, high = each
                 yield replace(row, value=value, ci_low=low, ci_high=high, n=size)
-

@@ -10,11 +10,20 @@ import numpy as np
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks, prefix
 from mrlbench.embedding.folder import Embeddings
 from mrlbench.evaluation.arena.codes import FLOAT32, Codec, check_dtypes, search_codes
-from mrlbench.evaluation.arena.contest import K, MAP, PREFIX, Contest, Entrant, Store, reference_dims
+from mrlbench.evaluation.arena.contest import (
+    MAP,
+    PREFIX,
+    Contest,
+    Entrant,
+    K,
+    Store,
+    reference_dims,
+)
 from mrlbench.evaluation.retrieval import recall_full
-from mrlbench.evaluation.scores import ARENA, mean_rows, metric_scores, raw_key
+from mrlbench.evaluation.scores import ARENA, mean_rows, raw_key
 from mrlbench.evaluation.source import Reduced, Source
 from mrlbench.measurements import Row
+from mrlbench.metrics.average_precision import average_precision
 from mrlbench.plugins import check_arguments, load
 from mrlbench.progress import task
 from mrlbench.protocols import Reducer
@@ -81,9 +90,7 @@ def evaluate_arena(source: Source, contest: Contest) -> list[Row]:
                         template = _template(source, each)
                         scores = _scores(source, each, found, truth)
                         rows += [*mean_rows(template, scores), *_cost_rows(template, each, store)]
-                        raw |= {
-                            raw_key(replace(template, metric=m)): s for m, s in scores.items()
-                        }
+                        raw |= {raw_key(replace(template, metric=m)): s for m, s in scores.items()}
                     work.advance(int(entrant.dim in source.dims))
     source.save_raw(f"scores-{ARENA}", raw)
     return rows
@@ -150,7 +157,10 @@ def _search(
         for dim in source.dims if dtype != FLOAT32 else ():
             codec = Codec(dtype, prefix(sample, dim))
             nearest = search_codes(arm.database, arm.queries, codec, length, source.device)
-            yield Entrant(arm.reducer, arm.mixes, dim, dtype, table_bytes=codec.table_bytes), nearest
+            yield (
+                Entrant(arm.reducer, arm.mixes, dim, dtype, table_bytes=codec.table_bytes),
+                nearest,
+            )
 
 
 def _training_rows(rows: int) -> IntArray:
@@ -183,7 +193,7 @@ def _scores(
         found = rerank(embeddings.database, embeddings.queries, ids, [width])[width]
     scores = {}
     if embeddings.relevance is not None:
-        scores[MAP] = metric_scores(embeddings.relevance.judge(found.ids[:, :K]), [K])[MAP]
+        scores[MAP] = average_precision(embeddings.relevance.judge(found.ids[:, :K]))
     if truth is not None:
         scores |= recall_full(source, found, truth, K)
     return {name: each.astype(np.float32) for name, each in scores.items()}
