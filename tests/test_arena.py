@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from typing import NamedTuple
 
 import faiss
 import numpy as np
@@ -129,7 +130,7 @@ def test_product_codes_are_found_as_by_faiss():
 def test_bytes_are_those_that_faiss_writes_and_no_code_stands_for_more_than_its_place(dtype, dim):
     database, queries, _ = made()
     codec = Codec(dtype, prefix(database, dim))
-    assert codec.row_bytes == code_bytes(dim, dtype)
+    assert codec._index.sa_code_size() == code_bytes(dim, dtype)
     squares = np.square(codec.rounded(prefix(np.concatenate([database, queries]), dim))).sum(axis=1)
     assert squares.max() <= 1.01 * dim
 
@@ -364,6 +365,42 @@ def test_models_of_one_narrow_dim_take_part_in_a_run(digits_run, mrlbench, tmp_p
     assert less == pytest.approx(next(both) - next(both), abs=1e-6)
     assert re.search(r"^  separate models, binary: .* at 16 dims", printed, re.MULTILINE)
     assert re.search(r"^  pca of fixed-512, float32: .* dims", printed, re.MULTILINE)
+
+
+class Kept:
+    """Scores by method and seed, as if read from `raw/`."""
+
+    def __init__(self, **scores):
+        self._scores = {name: np.array(each, np.float32) for name, each in scores.items()}
+
+    def of(self, row):
+        return Scores(self._scores[f"{row.method}_{row.seed}"])
+
+
+class Scores(NamedTuple):
+    scores: np.ndarray
+
+
+def test_seeds_are_paired_and_what_has_none_is_compared_with_the_first():
+    rows = []
+    for method, seeds in {"mrl": [0, 1], "fixed-64": [0, 1], "beside": [None]}.items():
+        for seed in seeds:
+            cells = {"method": method, "seed": seed}
+            rows += [*entrant("float32", 64, **cells), *entrant("float32", 64, True, **cells)]
+    kept = Kept(
+        mrl_0=[1, 0, 0], mrl_1=[0, 0, 0], beside_None=[1, 1, 1],
+        **{"fixed-64_0": [1, 1, 0], "fixed-64_1": [1, 1, 1]},
+    )  # fmt: skip
+    found = {
+        (row.method, row.seed): (row.value, row.n)
+        for row in differences.difference_rows(rows, kept)
+        if row.rerank_dims is None and row.variant == "minus=mrl,equal=dim"
+    }
+    # (0 + 1 + 0) / 3 of seed 0 and 1 of seed 1; (0 + 1 + 1) / 3 against seed 0
+    assert found == {
+        ("fixed-64", None): (pytest.approx(2 / 3), 3),
+        ("beside", None): (pytest.approx(2 / 3), 3),
+    }
 
 
 # Words

@@ -70,11 +70,6 @@ class Codec:
         self._index.train(sample)
 
     @property
-    def row_bytes(self) -> int:
-        """Bytes of one code."""
-        return int(self._index.sa_code_size())
-
-    @property
     def table_bytes(self) -> int:
         """Bytes of what was learnt, whatever the number of rows."""
         return len(faiss.serialize_index(self._index))

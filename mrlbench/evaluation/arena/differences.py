@@ -5,7 +5,7 @@ or, at equal dims, over prefixes of the same type: of the nested model, where a 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,7 +56,8 @@ def difference_rows(rows: Sequence[Row], kept: KeptScores) -> list[Row]:
     The variant says with which: `minus=METHOD,equal=bytes`, the float32 prefix that has as many
     bytes in the first stage, reranked if the entrant is; `equal=mflops`, the widest float32 prefix
     that costs no more and is not reranked; `equal=dim`, the prefix of the same type and dim,
-    reranked if the entrant is; `at=full`, exact search at full width.
+    reranked if the entrant is; `at=full`, exact search at full width. Seeds are paired and
+    averaged; what has no seed, or another, is compared with the reference's first.
 
     Args:
         rows: Of `arena.csv`, without differences.
@@ -64,15 +65,16 @@ def difference_rows(rows: Sequence[Row], kept: KeptScores) -> list[Row]:
     """
     if not any(row.rerank_dims for row in rows):  # nothing but models of one narrow dim
         return []
-    method = reference_method(rows)
-    pairs: list[tuple[Row, FloatArray]] = []
-    for some in _by_seed(_entrants(rows, kept)):
-        own = [each for each in some if each.row.method == method]
-        for entrant in some:
-            for name, other in _references(entrant, own):
-                if other is not entrant and len(other.scores) == len(entrant.scores):
-                    row = replace(entrant.row, variant=f"minus={method},{name}")
-                    pairs.append((row, entrant.scores - other.scores))
+    method, found = reference_method(rows), list(_entrants(rows, kept))
+    own = _by_seed(each for each in found if each.row.method == method)
+    first = next(iter(own.values()), [])
+    pairs: dict[Row, dict[int | None, FloatArray]] = {}
+    for entrant in found:
+        bare = replace(entrant.row, value=0, ci_low=None, ci_high=None, seed=None)
+        for name, other in _references(entrant, own.get(entrant.row.seed, first)):
+            if other is not entrant and len(other.scores) == len(entrant.scores):
+                key = replace(bare, variant=f"minus={method},{name}")
+                pairs.setdefault(key, {})[entrant.row.seed] = entrant.scores - other.scores
     return list(_with_intervals(pairs))
 
 
@@ -89,11 +91,11 @@ def _entrants(rows: Sequence[Row], kept: KeptScores) -> Iterator[Found]:
             yield Found(each[metric], scores.scores, *costs)
 
 
-def _by_seed(entrants: Iterator[Found]) -> list[list[Found]]:
-    found: dict[tuple[int | None, str | None], list[Found]] = {}
+def _by_seed(entrants: Iterable[Found]) -> dict[int | None, list[Found]]:
+    found: dict[int | None, list[Found]] = {}
     for each in entrants:
-        found.setdefault((each.row.seed, each.row.queries), []).append(each)
-    return list(found.values())
+        found.setdefault(each.row.seed, []).append(each)
+    return found
 
 
 def _references(entrant: Found, own: Sequence[Found]) -> Iterator[tuple[str, Found]]:
@@ -116,16 +118,14 @@ def _references(entrant: Found, own: Sequence[Found]) -> Iterator[tuple[str, Fou
         yield FULL, max(exact, key=lambda each: each.row.dim or 0)
 
 
-def _with_intervals(pairs: Sequence[tuple[Row, FloatArray]]) -> Iterator[Row]:
-    """Bootstrap differences, those of as many queries together."""
-    sizes: Mapping[int, list[tuple[Row, FloatArray]]] = {
-        size: [pair for pair in pairs if len(pair[1]) == size]
-        for size in dict.fromkeys(len(scores) for _, scores in pairs)
-    }
-    for size, same in sizes.items():
+def _with_intervals(pairs: Mapping[Row, Mapping[int | None, FloatArray]]) -> Iterator[Row]:
+    """Bootstrap differences, those of as many seeds and queries together."""
+    stacked = {row: np.stack(list(seeds.values())) for row, seeds in pairs.items()}  # (S, Q)
+    for shape in dict.fromkeys(each.shape for each in stacked.values()):
+        same = [row for row, each in stacked.items() if each.shape == shape]
         for part in blocks(len(same), AT_ONCE):
             some = same[part]
-            stacked = np.stack([scores for _, scores in some], axis=1)[None]  # (1, Q, M)
-            for (row, _), each in zip(some, paired_intervals(stacked), strict=True):
-                value, low, high = each
-                yield replace(row, value=value, ci_low=low, ci_high=high, n=size)
+            together = np.stack([stacked[row] for row in some], axis=2)  # (S, Q, M)
+            for row, (value, low, high) in zip(some, paired_intervals(together), strict=True):
+                seed = next(iter(pairs[row])) if shape[0] == 1 else None
+                yield replace(row, value=value, ci_low=low, ci_high=high, n=shape[1], seed=seed)
