@@ -51,7 +51,8 @@ def write(folder, queries=slice(None)):
 
 def measure(folder, out, dims, **settings):
     """Measure what the command does, without its figures."""
-    session = open_session(embeddings=folder, out=out, dims=dims, threads=1, quiet=True)
+    options = {"dims": dims, "baselines": "", "threads": 1, "quiet": True}  # as `arena` opens it
+    session = open_session(embeddings=folder, out=out, **options)
     session.arena(Contest(**{"shortlist": 40, **settings}))
 
 
