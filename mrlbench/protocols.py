@@ -184,7 +184,14 @@ class Method(Protocol):
 
 
 class Reducer(Protocol):
-    """D to d coordinates without training; the first d of `transform` are the reduction to d."""
+    """D to d coordinates without training; the first d of `transform` are the reduction to d.
+
+    Attributes:
+        mixes: Whether each coordinate is made of all D, so that reducing a query to d costs D·d
+            multiply–adds; otherwise coordinates are only picked.
+    """
+
+    mixes: bool
 
     def fit(self, database: AnyFloatArray) -> None:
         """Learn from the database, (N, D), only."""

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from mrlbench import measurements, ranks
 from mrlbench.embedding.folder import has_logits
@@ -18,15 +18,20 @@ from mrlbench.evaluation.adaptive_classification import (
 )
 from mrlbench.evaluation.adaptive_retrieval import evaluate_adaptive_retrieval
 from mrlbench.evaluation.analysis.task import Analysis
+from mrlbench.evaluation.arena.contest import Contest
+from mrlbench.evaluation.arena.differences import DIFFERENCE, difference_rows
+from mrlbench.evaluation.arena.measuring import check_contest, evaluate_arena
 from mrlbench.evaluation.bench import Bench
 from mrlbench.evaluation.classification import check_heads, evaluate_classification
 from mrlbench.evaluation.cross_modal import evaluate_cross_modal
 from mrlbench.evaluation.grid.failures import Failure
 from mrlbench.evaluation.grid.measure import GridRun
 from mrlbench.evaluation.grid.spec import Grid
+from mrlbench.evaluation.kept_scores import KeptScores, main_queries
 from mrlbench.evaluation.linear_probes import VARIANT as PROBE
 from mrlbench.evaluation.linear_probes import evaluate_probes
 from mrlbench.evaluation.retrieval import evaluate_knn, evaluate_retrieval
+from mrlbench.evaluation.scores import ARENA
 from mrlbench.evaluation.shortlist_ablation import evaluate_shortlists
 from mrlbench.evaluation.source import Source
 from mrlbench.evaluation.speed import bench_search
@@ -179,6 +184,27 @@ class Session:
         search = self.search.model_dump()
         settings = {"shortlist": shortlist, "search": search, "threads": self.threads}
         self._measure("search_speed", [self._first], rows, settings)
+
+    def arena(self, contest: Contest) -> None:
+        """Every reduction in every type at every dim, and what each has more than the prefix."""
+        sources = [source for source in self.sources if not source.names.get("variant")]
+        for source in sources:
+            check_contest(source, contest)
+
+        def rows(source: Source) -> list[Row]:
+            found = evaluate_arena(source, contest)
+            self._drop(ARENA, source, {"task": ARENA})  # other dims, or other queries
+            return found
+
+        self._measure(ARENA, sources, rows, asdict(contest))
+        if self.pending is None:
+            path = self.output.csv(ARENA)
+            known = [
+                row for row in measurements.to_rows(measurements.read(path)) if not row.variant
+            ]
+            kept = KeptScores(self.output.raw, main_queries(known))
+            measurements.merge(path, difference_rows(known, kept), {"variant": DIFFERENCE})
+            self.output.note(arena=asdict(contest))
 
     def analysis(self, analysis: Analysis) -> None:
         """One of the closer looks, at each of its sources."""

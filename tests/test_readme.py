@@ -76,6 +76,59 @@ def test_the_table_of_text_models_is_that_of_the_published_run():
             assert said == f"{of[method, reducer, int(dim)]:.3f}", (dim, method, reducer)
 
 
+def test_the_arena_is_that_of_the_published_run():
+    table = pd.read_csv(ROOT / "results" / "arena-wordllama" / "arena.csv")
+    said = " ".join(README.partition("### Bits or dimensions?")[2].partition("###")[0].split())
+
+    def of(dtype, dim, kind=None, reducer="prefix", metric="map@10", reranked=False):
+        variant = table["variant"].fillna("")
+        wanted = variant.str.endswith(kind) if kind else variant == ""
+        rows = table[wanted & (table["rerank_dims"].notna() == reranked)]
+        cells = {"reducer": reducer, "dtype": dtype, "dim": dim, "metric": metric}
+        for column, cell in cells.items():
+            rows = rows[rows[column] == cell]
+        (row,) = rows.itertuples()
+        return row
+
+    codes = {"float32": 8, "float16": 16, "int8": 32, "binary": 256, "pq": 256}
+    assert {of(*each, metric="bytes_per_vector").value for each in codes.items()} == {32}
+    numbers = [f"{of(*each).value:.3f}" for each in codes.items()]
+    assert (
+        list(
+            re.search(
+                r"8 floats have an mAP@10 of (\S+), 16 halves (\S+), 32 int8 numbers (\S+), "
+                r"256 signs (\S+) and product codes of 256 dims (\S+),",
+                said,
+            ).groups()
+        )
+        == numbers
+    )
+    for reranked, words in (
+        (False, r"which is (\S+) more than the floats \(95% interval (\S+) to (\S+)\)"),
+        (True, r"product codes are then still (\S+) ahead \((\S+) to (\S+)\)"),
+    ):
+        row = of("pq", 256, "equal=bytes", reranked=reranked)
+        told = [f"{each:.3f}" for each in (row.value, row.ci_low, row.ci_high)]
+        assert list(re.search(words, said).groups()) == told
+    pca = {
+        reranked: {
+            dim: of("float32", dim, "equal=dim", reducer="pca", reranked=reranked)
+            for dim in (8, 16, 32, 64, 128, 256)
+        }
+        for reranked in (False, True)
+    }
+    assert {dim for dim, row in pca[False].items() if row.ci_high < 0} == {32, 64, 128}
+    assert not {dim for dim, row in pca[False].items() if row.ci_low > 0}
+    row = pca[False][64]
+    told = [f"{-each:.3f}" for each in (row.value, row.ci_high, row.ci_low)]
+    assert list(re.search(r"behind \(by (\S+) at 64, (\S+) to (\S+)\)", said).groups()) == told
+    assert all(row.ci_low <= 0 <= row.ci_high for row in pca[True].values())
+    assert of("pq", 128, "at=full", reranked=True).ci_low > -0.002
+    whole = of("pq", 128, metric="bytes_per_vector_whole", reranked=True).value
+    exact = of("float32", 256, metric="bytes_per_vector").value
+    assert (f"{whole:,.0f} bytes, where exact search keeps {exact:,.0f}.") in said
+
+
 def test_a_cut_is_what_it_is_said_to_be():
     (block,) = re.findall(r"```python\n(import numpy.*?)```", README, re.DOTALL)
     exec(compile(block, "README.md", "exec"), {})

@@ -8,6 +8,7 @@ import typer
 from mrlbench import progress, ranks
 from mrlbench.cli import (
     analyze,
+    arena,
     claims,
     compare,
     cost,
@@ -33,6 +34,7 @@ for module in (
     evaluate,
     analyze,
     inspecting,
+    arena,
     show,
     claims,
     importing,

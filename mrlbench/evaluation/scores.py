@@ -15,6 +15,7 @@ from mrlbench.threads import map_blocks
 
 TIE = 1e-6  # cosines closer than this are one value: what float32 sums over 2048 dims are good for
 QUERIES_AT_ONCE = 1024
+ARENA = "arena"  # the task whose rows differ by reduction and type too
 
 
 def metric_scores(judged: Judged, ks: Sequence[int]) -> dict[str, AnyFloatArray]:
@@ -92,10 +93,12 @@ def mean_rows(template: Row, scores: Mapping[str, AnyFloatArray]) -> list[Row]:
 def raw_key(row: Row) -> str:
     """Name the per-query scores behind a row in a file under `raw/`.
 
-    `map@10@dim16`, and for a schedule `map@10@dim16>2048@200`: its dims, then its lengths.
+    `map@10@dim16`, and for a schedule `map@10@dim16>2048@200`: its dims, then its lengths. In the
+    arena, reduction and type stand before the dim.
     """
+    kind = f"@{row.reducer}@{row.dtype}" if row.task == ARENA else ""
     schedule = f">{row.rerank_dims}@{row.shortlist}" if row.rerank_dims else ""
-    return f"{row.metric}@dim{row.dim}{schedule}"
+    return f"{row.metric}{kind}@dim{row.dim}{schedule}"
 
 
 def _k_of(metric: str) -> int | None:

@@ -13,6 +13,8 @@ class pca:
     eigenvectors come from LAPACK.
     """
 
+    mixes = True
+
     def fit(self, database: AnyFloatArray) -> None:
         """Find the axes of `database`, (N, D), the widest variance first."""
         mean, second = moments(database)

@@ -6,6 +6,8 @@ from mrlbench.arrays import AnyFloatArray
 class prefix:
     """Keep the coordinates in their order: a Matryoshka prefix, or first-k of any vector."""
 
+    mixes = False
+
     def fit(self, database: AnyFloatArray) -> None:
         """Learn nothing."""
 

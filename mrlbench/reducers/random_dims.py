@@ -12,6 +12,8 @@ class random_dims:
         seed: Draws the order.
     """
 
+    mixes = False
+
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
 

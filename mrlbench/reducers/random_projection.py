@@ -17,6 +17,8 @@ class random_projection:
         seed: Draws the directions.
     """
 
+    mixes = True
+
     def __init__(self, orthonormal: bool = True, seed: int = 0) -> None:
         self._orthonormal, self._seed = orthonormal, seed
 

@@ -14,6 +14,8 @@ class svd:
     weight, which is the paper's SVD in linear classification (`svd-classifier`).
     """
 
+    mixes = True
+
     def fit(self, database: AnyFloatArray) -> None:
         """Find the right singular directions of `database`, (N, D)."""
         _, second = moments(database)
