@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mrlbench.plugins import names
 from mrlbench.reports import analysis_plots, baseline_plots, cascade_plots
 from mrlbench.reports.paper_curves import paper_costs, paper_curves
 from mrlbench.reports.selections import (
     GOOD_RECALL,
     adaptive_schedules,
     fast_enough,
+    has_published,
     speed,
     with_cost,
 )
@@ -59,7 +59,7 @@ def _by_dim(csv: str, metric: str, title: str, y: str) -> Callable[[Output], Fig
         figure, axes = new_figure(f"{title}\n{_subject(table)}", "dimensions", y)
         for (label, rows), look in zip(_series(table), looks(), strict=False):
             line(axes, rows["dim"], rows, label, look)
-        if not set(table["dataset"]) <= set(names("corpora")):  # the paper's are of images
+        if has_published(table):
             paper_curves(axes, csv, metric, table["dim"].unique().tolist())
         dim_axis(axes, sorted(table["dim"].unique()))
         axes.legend(fontsize=8, frameon=False)

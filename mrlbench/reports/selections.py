@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from mrlbench.reports.series import read
+from mrlbench.plugins import names
+from mrlbench.reports.series import read, series
 from mrlbench.runs import Output
 
 GOOD_RECALL = 0.99
@@ -42,3 +43,17 @@ def fast_enough(rows: pd.DataFrame) -> pd.DataFrame:
     """Choose the fastest effort with good recall, else the one with the best recall."""
     good = rows[rows["recall"] >= GOOD_RECALL]
     return good.nsmallest(1, "value") if len(good) else rows.nlargest(1, "recall")
+
+
+def has_published(table: pd.DataFrame) -> bool:
+    """Tell whether the paper's curves can stand beside these rows: they are of images."""
+    return not set(table["dataset"]) <= set(names("corpora"))
+
+
+def main_method(output: Output) -> str:
+    """Choose whose numbers a summary is of: mrl, else the first line of the first figure."""
+    for csv, metric in (("retrieval", "map@10"), ("classification", "top1"), ("knn", "top1")):
+        lines = [name for name, _ in series(read(output, csv, metric))]
+        if lines:
+            return lines[0]
+    return ""
