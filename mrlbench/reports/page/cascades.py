@@ -42,7 +42,7 @@ def cascade(output: Output) -> Section:
     table = cascades(output)
     plain = table[table["variant"] == PAPER]
     if plain.empty:
-        missing = Paragraph("No cascade in this run.", "mrlbench eval-adaptive-classification")
+        missing = Paragraph("No cascade in this run.", "mrlbench eval-adaptive-classification RUN")
         return Section("cascade", TITLE, [missing])
     charts = [_frontier(output, plain)]
     rules = table[table["variant"].str.startswith("rule=") & ~table["variant"].str.contains("tta")]

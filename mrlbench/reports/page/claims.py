@@ -21,7 +21,7 @@ def claims(output: Output) -> Section:
     """Show a verdict on each claim, and every number behind it."""
     path = output.folder / NAME
     if not path.is_file():
-        missing = Paragraph("The claims were not judged in this run.", "mrlbench claims")
+        missing = Paragraph("The claims were not judged in this run.", "mrlbench claims RUN")
         return Section("claims", TITLE, [missing])
     table = pd.read_csv(path, keep_default_na=False, na_values=[""])
     whole, points = (table[table["scope"] == scope] for scope in ("claim", "point"))

@@ -79,7 +79,7 @@ def classes(output: Output, data_dir: Path) -> Section:
         missing = Paragraph(
             "Which classes lose most, and examples, need the score of each query in raw/, which is "
             "not in this folder (it is not committed with published runs). They are made by:",
-            f"mrlbench eval-retrieval {output.folder} --force",
+            "mrlbench eval-retrieval RUN --force",
         )
         return Section("classes", TITLE, [missing])
     things, blocks = things_of(output, data_dir), list[Block | Row]()

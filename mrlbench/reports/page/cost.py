@@ -41,7 +41,7 @@ def cost(output: Output) -> Section:
     exact = read(output, "retrieval", "map@10")
     exact = exact[exact["reducer"] == "prefix"]
     if exact.empty:
-        missing = Paragraph("mAP@10 is not in this run.", "mrlbench eval-retrieval")
+        missing = Paragraph("mAP@10 is not in this run.", "mrlbench eval-retrieval RUN")
         return Section("cost", "Cost: FLOPs and the clock", [missing])
     by_flops = _by_flops(output, exact)
     timed = [_by_time(output, exact, mode) for mode in MODES]
@@ -53,7 +53,7 @@ def cost(output: Output) -> Section:
     if charts:
         blocks += disagreement(output)
     else:
-        blocks.append(Paragraph("Times are not in this run.", "mrlbench bench-search"))
+        blocks.append(Paragraph("Times are not in this run.", "mrlbench bench-search RUN"))
     return Section("cost", "Cost: FLOPs and the clock", blocks)
 
 

@@ -21,7 +21,7 @@ def examples(output: Output, found: Evidence, things: Things) -> list[Block]:
     """Show some queries with their nearest rows at three widths."""
     kept = {dim: neighbors(output, found.label, dim) for dim in found.shown}
     known = {dim: each.first(NEIGHBOURS) for dim, each in kept.items() if each is not None}
-    command = f"mrlbench eval-retrieval {output.folder} --force"
+    command = "mrlbench eval-retrieval RUN --force"
     if len(known) < len(kept) or found.embeddings is None:
         return [Paragraph("Neighbours or vectors are not kept in this run; made by:", command)]
     if not things.known:

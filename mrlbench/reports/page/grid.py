@@ -19,7 +19,7 @@ def grid(output: Output) -> Section:
     """Show mAP@10 of every pair as a heat map for each method, and the funnels."""
     table = read(output, "adaptive_retrieval", "map@10")
     if table.empty:
-        missing = Paragraph("No reranks in this run.", "mrlbench eval-adaptive-retrieval")
+        missing = Paragraph("No reranks in this run.", "mrlbench eval-adaptive-retrieval RUN")
         return Section("grid", TITLE, [missing])
     costs = read(output, "adaptive_retrieval", "mflops")
     keys = ["method", "seed", "dim", "rerank_dims", "shortlist"]

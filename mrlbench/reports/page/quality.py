@@ -27,7 +27,7 @@ def quality(output: Output) -> Section:
     for csv, metric, title, y in QUALITIES:
         table = read(output, csv, metric)
         if table.empty:
-            missing = Paragraph(f"{title} is not in this run.", f"mrlbench eval-{csv}")
+            missing = Paragraph(f"{title} is not in this run.", f"mrlbench eval-{csv} RUN")
             blocks.append(missing)
         else:
             blocks.append(_chart(table, csv, metric, title, y))

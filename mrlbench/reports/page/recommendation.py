@@ -24,7 +24,7 @@ def recommendation(output: Output) -> Section:
         missing = Paragraph(
             "No recommendation was asked for. One says which dims, index and shortlist reach a "
             "goal at the least cost:",
-            f"mrlbench recommend {output.folder}",
+            "mrlbench recommend RUN",
         )
         return Section("recommendation", TITLE, [missing])
     try:

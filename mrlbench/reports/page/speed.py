@@ -35,7 +35,7 @@ def search(output: Output) -> Section:
     tables = {mode: speed(output, mode) for mode in MODES}
     known = {mode: table for mode, table in tables.items() if len(table)}
     if not known:
-        missing = Paragraph("Search was not timed in this run.", "mrlbench bench-search")
+        missing = Paragraph("Search was not timed in this run.", "mrlbench bench-search RUN")
         return Section("search", TITLE, [missing])
     fronts = [_front(table, mode) for mode, table in known.items()]
     times = [_time(table, mode) for mode, table in known.items()]
