@@ -197,8 +197,8 @@ def test_what_others_wrote_is_text_and_never_markup(tmp_path, mrlbench):
 
 
 def test_what_is_missing_is_said_with_its_command(tmp_path, mrlbench):
-    row = Row("run", "data", task="knn", metric="top1", reducer="prefix", method="mrl", dim=8)
-    output = write(tmp_path / "run", "knn", row)
+    common = {"task": "knn", "metric": "top1", "reducer": "prefix", "method": "mrl"}
+    output = write(tmp_path / "run", "knn", Row("run", "data", **common, dim=8, value=0.5))
     write_page(output, tmp_path, output.folder / "report.html")
     text = (output.folder / "report.html").read_text()
     for command in (

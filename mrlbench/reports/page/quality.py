@@ -25,7 +25,7 @@ def quality(output: Output) -> Section:
     """Draw accuracy, 1-NN and mAP against dim."""
     blocks: list[Block] = []
     for csv, metric, title, y in QUALITIES:
-        table = read(output, csv, metric)
+        table = read(output, csv, metric).dropna(subset="value")
         if table.empty:
             missing = Paragraph(f"{title} is not in this run.", f"mrlbench eval-{csv} RUN")
             blocks.append(missing)

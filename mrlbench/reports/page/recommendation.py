@@ -55,7 +55,7 @@ def _lists(content: Mapping[str, Any]) -> Iterator[Table]:
             flat = [dict(_facts(each)) for each in value]
             columns = list(dict.fromkeys(key for each in flat for key in each))
             rows = [[each.get(column, "") for column in columns] for each in flat]
-            yield Table(name.replace("_", " "), columns, rows)
+            yield Table(name.replace("_", " "), columns, rows, folded=True)
 
 
 def _is_table(value: object) -> bool:
