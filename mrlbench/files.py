@@ -43,7 +43,7 @@ def locked(folder: Path) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with replacing(path) as beside:
-        beside.write_text(text)
+        beside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 (whatever JSON can hold)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mrlbench.cli import options
 from mrlbench.errors import UserError
 
 
@@ -34,4 +35,26 @@ def plot(
         typer.echo(f"wrote {path}")
 
 
-COMMANDS = {"plot": plot}
+def report(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A run, or any folder with CSV files; the newest run if left out."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The HTML file; RUN/report.html if left out.")
+    ] = None,
+    data_dir: options.DataDir = None,
+) -> None:
+    """Write one HTML file about a run that opens anywhere, without a network."""
+    from mrlbench import runs
+    from mrlbench.files import check_writable
+    from mrlbench.reports.page.page import write_page
+
+    output = runs.Output(run) if run and any(run.glob("*.csv")) else runs.open_run(run)
+    path = out or output.folder / "report.html"
+    check_writable(path.parent)
+    write_page(output, options.data_folder(data_dir), path)
+    typer.echo(f"wrote {path}")
+
+
+COMMANDS = {"plot": plot, "report": report}

@@ -24,7 +24,7 @@ ACCOUNTINGS = {
 
 def _paper_cascade(output: Output, tta: bool) -> Figure | None:
     """Draw the paper's Fig. 6: its cascade in both accountings, and single heads beside it."""
-    table = _cascades(output)
+    table = cascades(output)
     table = table[table["variant"] == PAPER + (",tta" if tta else "")]
     if table.empty:
         return None
@@ -35,7 +35,7 @@ def _paper_cascade(output: Output, tta: bool) -> Figure | None:
         colours[str(method)] = look["color"]
         for dim, (name, style) in ACCOUNTINGS.items():
             _draw(axes, rows, dim, f"{method} cascade, {name}", {**look, "linestyle": style})
-    singles = _single_heads(output, tta)
+    singles = single_heads(output, tta)
     singles = singles[singles["line"].isin([*colours, FIXED])]
     for method, rows in singles.groupby("line", sort=False):
         colour = colours.get(str(method), "black")
@@ -49,7 +49,7 @@ def _paper_cascade(output: Output, tta: bool) -> Figure | None:
 
 def _rules(output: Output) -> Figure | None:
     """Compare rules, calibration and joint thresholds, of the first nested method."""
-    table = _cascades(output)
+    table = cascades(output)
     variant = table["variant"]  # another one in front of the rule says how the model was trained
     table = table[variant.str.startswith("rule=") & ~variant.str.contains("tta")]
     if table["variant"].nunique() < 2:
@@ -74,7 +74,7 @@ FIGURES: dict[str, Callable[[Output], Figure | None]] = {
 }
 
 
-def _cascades(output: Output) -> pd.DataFrame:
+def cascades(output: Output) -> pd.DataFrame:
     """Read cascades, one a line with a column for each metric; several seeds are averaged."""
     table = _read(output, "adaptive_classification")
     keys = ["dataset", "method", "variant", "dim"]
@@ -83,7 +83,7 @@ def _cascades(output: Output) -> pd.DataFrame:
     return wide if "expected_dim" in wide else wide.iloc[:0]
 
 
-def _single_heads(output: Output, tta: bool) -> pd.DataFrame:
+def single_heads(output: Output, tta: bool) -> pd.DataFrame:
     """Read what each head reaches alone: the nested ones, and fixed models at their own dim."""
     if tta:
         table = _read(output, "adaptive_classification")

@@ -4,7 +4,7 @@ They are of ImageNet-1K and ResNet50, which their labels say: beside another dat
 compared is the shape, how many dims it takes until nothing is gained.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,12 +17,12 @@ GREY = "#808080"
 LINES = {"mrl": "--", "fixed": ":"}
 
 
-def paper_curves(axes: Axes, task: str, metric: str, dims: Sequence[int]) -> None:
-    """Draw the published MRL and fixed curves over dims, at the dims that a run has too.
+def published_curves(task: str, metric: str, dims: Sequence[int]) -> dict[str, pd.DataFrame]:
+    """Give the published MRL and fixed curves at the dims that a run has too.
 
-    Nothing is drawn if they share less than half of the run's dims, as for ViT's 12, 24, …. Where
-    the run's own values, which are drawn before, are far below the published ones, as on other data
-    they may be, the published ones have an axis of their own at the right.
+    Returns:
+        By method, `dim` and `fraction`; none where they share less than half of the run's dims, as
+        for ViT's 12, 24, …
     """
     tables = {}
     for method in LINES:
@@ -30,11 +30,32 @@ def paper_curves(axes: Axes, task: str, metric: str, dims: Sequence[int]) -> Non
         table = table[table["dim"].isin(list(dims))]
         if len(table) and len(table) >= SHARED * len(set(dims)):
             tables[method] = table
+    return tables
+
+
+def is_far_below(highest: float, tables: Mapping[str, pd.DataFrame]) -> bool:
+    """Tell whether a run's highest value is so low that published curves need their own axis."""
+    return highest < FAR * max(float(table["fraction"].max()) for table in tables.values())
+
+
+def published_cascade(dims: Sequence[int]) -> pd.DataFrame | None:
+    """Give the published cascade, if most of a run's heads are the paper's too."""
+    heads = curve("classification", "mrl", "top1")["dim"]
+    shared = len(set(dims) & set(heads)) >= SHARED * len(set(dims))
+    return cascade() if shared else None
+
+
+def paper_curves(axes: Axes, task: str, metric: str, dims: Sequence[int]) -> None:
+    """Draw the published MRL and fixed curves over dims, at the dims that a run has too.
+
+    Where the run's own values, which are drawn before, are far below the published ones, as on
+    other data they may be, the published ones have an axis of their own at the right.
+    """
+    tables = published_curves(task, metric, dims)
     if not tables:
         return
-    highest = max(float(table["fraction"].max()) for table in tables.values())
     target = axes
-    if axes.dataLim.ymax < FAR * highest:
+    if is_far_below(float(axes.dataLim.ymax), tables):
         target = _own_axis(axes)
         target.set_ylim(bottom=0)
         axes.set_ylim(bottom=0)
@@ -50,10 +71,10 @@ def paper_cascade(axes: Axes, dims: Sequence[int]) -> None:
 
     On an axis of its own at the right: what can be compared is how soon it is level.
     """
-    heads = curve("classification", "mrl", "top1")["dim"]
-    if len(set(dims) & set(heads)) < SHARED * len(set(dims)):
+    table = published_cascade(dims)
+    if table is None:
         return
-    table, target = cascade(), _own_axis(axes)
+    target = _own_axis(axes)
     target.plot(table["expected_dim"], table["fraction"], linestyle="--", color=GREY, linewidth=1.3)
     label = "paper: mrl cascade (ImageNet-1K, right axis)"
     axes.plot([], [], linestyle="--", color=GREY, linewidth=1.3, label=label)

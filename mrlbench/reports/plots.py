@@ -7,9 +7,16 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mrlbench.plugins import names
 from mrlbench.reports import analysis_plots, baseline_plots, cascade_plots, grid_plots
 from mrlbench.reports.paper_curves import paper_costs, paper_curves
+from mrlbench.reports.selections import (
+    GOOD_RECALL,
+    adaptive_schedules,
+    fast_enough,
+    has_published,
+    speed,
+    with_cost,
+)
 from mrlbench.reports.series import read as _read
 from mrlbench.reports.series import series as _series
 from mrlbench.reports.series import subject as _subject
@@ -24,7 +31,6 @@ from mrlbench.reports.style import (
 )
 from mrlbench.runs import Output
 
-GOOD_RECALL = 0.99
 MODES = {"single": "one query at a time", "batch": "all queries at once"}
 
 
@@ -53,7 +59,7 @@ def _by_dim(csv: str, metric: str, title: str, y: str) -> Callable[[Output], Fig
         figure, axes = new_figure(f"{title}\n{_subject(table)}", "dimensions", y)
         for (label, rows), look in zip(_series(table), looks(), strict=False):
             line(axes, rows["dim"], rows, label, look)
-        if not set(table["dataset"]) <= set(names("corpora")):  # the paper's are of images
+        if has_published(table):
             paper_curves(axes, csv, metric, table["dim"].unique().tolist())
         dim_axis(axes, sorted(table["dim"].unique()))
         axes.legend(fontsize=8, frameon=False)
@@ -67,7 +73,7 @@ def _map_by_mflops(output: Output) -> Figure | None:
     exact, cost = (_read(output, "retrieval", metric) for metric in ("map@10", "mflops"))
     if exact.empty:
         return None
-    exact = _with_cost(exact[exact["reducer"] == "prefix"], cost)
+    exact = with_cost(exact[exact["reducer"] == "prefix"], cost)
     figure, axes = new_figure(
         f"Retrieval quality against cost\n{_subject(exact)}", "MFLOPs per query", "mAP@10"
     )
@@ -76,7 +82,7 @@ def _map_by_mflops(output: Output) -> Figure | None:
         line(axes, rows["mflops"], rows, f"{label}, exact", look)
         colours[label] = look["color"]
     paper_costs(axes, exact["dataset"].unique().tolist())
-    adaptive = _adaptive(output)
+    adaptive = adaptive_schedules(output)
     for method, rows in adaptive.groupby("method", sort=False):
         funnel = rows[rows["funnel"]]
         final = ~rows["funnel"] & (rows["rerank_dims"] == str(exact["dim"].max()))
@@ -108,23 +114,11 @@ def _map_by_mflops(output: Output) -> Figure | None:
     return figure
 
 
-def _adaptive(output: Output) -> pd.DataFrame:
-    """Read the schedules of the nested methods with their cost: one length of shortlist only."""
-    quality, cost = (_read(output, "adaptive_retrieval", each) for each in ("map@10", "mflops"))
-    quality = quality[~quality["method"].str.startswith("fixed-")]
-    keys = ["method", "seed", "dim", "rerank_dims", "shortlist"]
-    joined = quality.merge(cost[[*keys, "value"]], on=keys, suffixes=("", "_mflops"))
-    funnel = joined["rerank_dims"].str.contains(">")
-    grid = joined["shortlist"][~funnel].mode()  # other lengths were not reranked at every dim
-    table = joined.rename(columns={"value_mflops": "mflops"}).assign(funnel=funnel)
-    return table[funnel | table["shortlist"].isin(grid[:1])]
-
-
 def _time_by_dim(mode: str) -> Callable[[Output], Figure | None]:
     """Make a figure of time per query against dim, exact and approximate."""
 
     def draw(output: Output) -> Figure | None:
-        table = _speed(output, mode)
+        table = speed(output, mode)
         if table.empty:
             return None
         figure, axes = new_figure(
@@ -133,7 +127,7 @@ def _time_by_dim(mode: str) -> Callable[[Output], Figure | None]:
             "µs per query",
         )
         for (index, rows), look in zip(table.groupby("index", sort=False), looks(), strict=False):
-            best = pd.concat([_fast_enough(each) for _, each in rows.groupby("dim")])
+            best = pd.concat([fast_enough(each) for _, each in rows.groupby("dim")])
             line(axes, best["dim"], best, str(index), look)
         dim_axis(axes, sorted(table["dim"].unique()))
         axes.set_yscale("log")
@@ -152,7 +146,7 @@ def _recall_by_time(mode: str) -> Callable[[Output], Figure | None]:
     """Make a figure of recall against time, a line for each index and dim."""
 
     def draw(output: Output) -> Figure | None:
-        table = _speed(output, mode)
+        table = speed(output, mode)
         table = table[table["effort"].notna()]
         if table.empty:
             return None
@@ -204,30 +198,6 @@ FIGURES: dict[str, Callable[[Output], Figure | None]] = {
     **analysis_plots.FIGURES,
     **grid_plots.FIGURES,
 }
-
-
-def _with_cost(table: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
-    keys = ["method", "seed", "reducer", "dim"]
-    joined = table.merge(cost[[*keys, "value"]], on=keys, suffixes=("", "_mflops"))
-    return joined.rename(columns={"value_mflops": "mflops"})
-
-
-def _speed(output: Output, mode: str) -> pd.DataFrame:
-    """Read times of one mode with the recall of the same search, with the most threads used."""
-    time, recall = (_read(output, "search_speed", m) for m in ("us_per_query", "recall_dim@10"))
-    time, recall = (each[each["task"] == "search-speed"] for each in (time, recall))
-    time = time[time["mode"] == mode]
-    time = time.loc[time["threads"] == time["threads"].max()]
-    keys = ["method", "seed", "dim", "index", "effort", "threads"]
-    names = {"value": "recall", "ci_low": "recall_low", "ci_high": "recall_high"}
-    known = recall[[*keys, *names]].rename(columns=names)
-    return pd.merge(time, known, on=keys, how="left")
-
-
-def _fast_enough(rows: pd.DataFrame) -> pd.DataFrame:
-    """Choose the fastest effort with good recall, else the one with the best recall."""
-    good = rows[rows["recall"] >= GOOD_RECALL]
-    return good.nsmallest(1, "value") if len(good) else rows.nlargest(1, "recall")
 
 
 def _some(values: list[int], count: int) -> list[int]:
