@@ -1,0 +1,81 @@
+"""How long a plan's single queries take, on this machine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrlbench.arrays import AnyFloatArray
+from mrlbench.evaluation.timing import time_single
+from mrlbench.plugins import load
+from mrlbench.protocols import Index
+from mrlbench.recommend.candidates import Candidate
+from mrlbench.recommend.constraints import LatencyLimit
+from mrlbench.recommend.costing import Costing
+from mrlbench.recommend.plans import Stage
+
+REPEATS = 5
+HOPELESS = 3  # times the limit by the counted work: not worth a measurement
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds of single queries, from raw vectors on: percentiles, the median over repeats."""
+
+    p50: float
+    p95: float
+    p99: float
+
+    def of(self, percentile: int) -> float:
+        """Give one of the three."""
+        return {50: self.p50, 95: self.p95, 99: self.p99}[percentile]
+
+
+def measure_latency(candidate: Candidate, queries: AnyFloatArray) -> Latency:
+    """Time queries, (Q, D), one at a time."""
+    built, plan = candidate.built, candidate.plan
+    index = built.index or _scan(candidate)
+    length = max(plan.shortlist, built.problem.target.k)
+
+    def search(query: AnyFloatArray) -> object:
+        ids = index.search(built.cut(query), length, plan.effort).ids
+        return built.problem.rerank(query, ids, plan.rerank)
+
+    singles = time_single(search, queries, REPEATS).singles  # (repeats, queries)
+    if singles is None:
+        raise ValueError("queries were not timed one at a time")
+    percentiles = np.percentile(singles, (50, 95, 99), axis=1)  # (3, repeats)
+    return Latency(*(float(each) for each in np.median(percentiles, axis=1)))
+
+
+def keeps(
+    limit: LatencyLimit | None, costing: Costing
+) -> Callable[[Candidate, AnyFloatArray], bool]:
+    """Make a check of the limit at the planned size: times grow as the counted work does."""
+
+    def check(candidate: Candidate, queries: AnyFloatArray) -> bool:
+        if limit is None:
+            return True
+        if candidate.cost.seconds > HOPELESS * limit.seconds:
+            return False
+        here = measure_latency(candidate, queries).of(limit.percentile)
+        return here * costing.growth(candidate.plan, candidate.counted) <= limit.seconds
+
+    return check
+
+
+def _scan(candidate: Candidate) -> Index:
+    """Build what scans every row as a deployed plan does, with its codes."""
+    built = candidate.built
+    name, arguments = _scanner(built.stage)
+    index: Index = load("indexes", name)(**arguments)
+    index.build(built.problem.coded(built.stage.reducer, built.stage.dtype).cut(built.stage.dim))
+    return index
+
+
+def _scanner(stage: Stage) -> tuple[str, dict[str, object]]:
+    if stage.dtype == "float32":
+        return "exact", {}
+    if stage.dtype == "binary":
+        return "binary", {"bits": stage.dim}
+    return "scalar-quantizer", {"code": stage.dtype}
