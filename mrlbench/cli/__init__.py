@@ -16,6 +16,7 @@ from mrlbench.cli import (
     inspecting,
     listing,
     make,
+    recommending,
     show,
     verify,
 )
@@ -33,6 +34,7 @@ for module in (
     evaluate,
     analyze,
     inspecting,
+    recommending,
     show,
     claims,
     importing,

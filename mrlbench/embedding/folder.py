@@ -66,17 +66,35 @@ def open_embeddings(folder: Path, made_from: str = "") -> Embeddings:
     """
     if not folder.is_dir():
         raise UserError(f"expected a folder of embeddings, got nothing at {folder}")
-    database, queries = (open_vectors(folder / f"{name}.npy") for name in ("database", "queries"))
-    if database.shape[1] != queries.shape[1]:
-        raise UserError(
-            f"{folder}: expected database and queries of the same width, "
-            f"got {database.shape[1]} and {queries.shape[1]}"
-        )
+    paths = folder / "database.npy", folder / "queries.npy"
+    database, queries = (open_vectors(path) for path in paths)
+    _check_widths(folder, database, queries)
     if not made_from:
-        check_rows(folder / "database.npy", database)
-        check_rows(folder / "queries.npy", queries)
+        for path, vectors in zip(paths, (database, queries), strict=True):
+            check_rows(path, vectors)
     relevance = _open_relevance(folder, len(database), len(queries))
     return Embeddings(folder, database, queries, relevance, _open_meta(folder), made_from)
+
+
+def open_pair(database: Path, queries: Path) -> Embeddings:
+    """Open two files of vectors that stand anywhere, without labels.
+
+    Raises:
+        UserError: One line: the file, the row, what was expected and what came.
+    """
+    rows, asked = open_vectors(database), open_vectors(queries)
+    _check_widths(f"{database}, {queries}", rows, asked)
+    check_rows(database, rows)
+    check_rows(queries, asked)
+    return Embeddings(database.parent, rows, asked, None, {})
+
+
+def _check_widths(where: object, database: AnyFloatArray, queries: AnyFloatArray) -> None:
+    if database.shape[1] != queries.shape[1]:
+        raise UserError(
+            f"{where}: expected database and queries of the same width, "
+            f"got {database.shape[1]} and {queries.shape[1]}"
+        )
 
 
 def has_logits(folder: Path) -> bool:

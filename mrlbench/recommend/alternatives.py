@@ -47,7 +47,8 @@ def _obvious(chooser: Chooser, chosen: Plan) -> Iterator[tuple[str, Plan]]:
     yield "PCA to a quarter", Plan(Stage("pca", narrow, "float32"), EXACT)
     yield "int8 at full width", Plan(Stage("prefix", width, "int8"), EXACT)
     yield "one bit a coordinate", Plan(Stage("prefix", width, "binary"), EXACT)
-    yield "the plan without its rerank", Plan(chosen.stage, EXACT)
+    if chosen.rerank is not None:
+        yield "its first stage alone, every row compared", Plan(chosen.stage, EXACT)
 
 
 def _judge(chooser: Chooser, name: str, plan: Plan, price: Cost) -> Alternative:

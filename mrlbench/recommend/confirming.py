@@ -1,16 +1,15 @@
 """Confirming a plan on held-out queries, timing it, and how it changes with the database."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, IntArray
 from mrlbench.intervals import Interval, mean_intervals
 from mrlbench.recommend.candidates import Candidate
-from mrlbench.recommend.costing import Cost
+from mrlbench.recommend.costing import Cost, effort_at
 from mrlbench.recommend.first_stages import Built, build
 from mrlbench.recommend.halving import part_of
-from mrlbench.recommend.latency import Latency, measure_latency
 from mrlbench.recommend.plans import Plan
 from mrlbench.recommend.problem import Asked, Problem
 
@@ -29,7 +28,6 @@ class Confirmed:
         tuning: The mean that it was chosen by.
         value: The mean of the held-out queries with its 95% interval.
         meets: Whether the whole interval is at or above the target.
-        latency: At the size of the database at hand.
         scores: (H,).
     """
 
@@ -38,7 +36,6 @@ class Confirmed:
     tuning: float
     value: Interval
     meets: bool
-    latency: Latency
     scores: AnyFloatArray
 
 
@@ -50,12 +47,14 @@ class Growth:
         rows: Sizes that were measured, increasing.
         values: The mean score at each, of the same queries.
         planned: N to plan for.
+        effort: There: an inverted file probes the same share of more cells.
         expected: There, by a line over log N, with the 95% interval.
     """
 
     rows: tuple[int, ...]
     values: tuple[float, ...]
     planned: int
+    effort: int
     expected: Interval
 
 
@@ -72,8 +71,7 @@ def confirm(candidate: Candidate, held_out: Asked) -> Confirmed:
     scores = problem.scores(held_out, find(candidate.built, plan, held_out))
     (value,) = mean_intervals(scores[:, None])
     meets = value.low >= problem.target.value - 1e-9
-    latency = measure_latency(candidate, held_out.queries)
-    return Confirmed(plan, candidate.cost, candidate.mean, value, meets, latency, scores)
+    return Confirmed(plan, candidate.cost, candidate.mean, value, meets, scores)
 
 
 def measure_growth(
@@ -92,7 +90,9 @@ def measure_growth(
         part = problem.part(drawn) if size < whole else problem
         relevance = asked.relevance and asked.relevance.of(drawn, first)
         again = part.ask(asked.queries[first], relevance)
-        columns.append(part.scores(again, find(build(part, plan.stage, plan.index), plan, again)))
+        there = replace(plan, effort=effort_at(plan, whole, size))
+        ids = find(build(part, plan.stage, plan.index), there, again)
+        columns.append(part.scores(again, ids))
         sizes.append(size)
     if len(sizes) == 1:
         return None
@@ -100,6 +100,7 @@ def measure_growth(
         tuple(sizes),
         tuple(float(each.mean()) for each in columns),
         planned,
+        effort_at(plan, whole, planned),
         extrapolate(np.array(sizes), np.stack(columns, axis=1), planned),
     )
 

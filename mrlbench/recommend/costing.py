@@ -6,7 +6,6 @@ machine behind the published results.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mrlbench.costs.storage import FLOAT32, overhead, row_bytes
@@ -127,19 +126,25 @@ class Costing:
         if plan.index == EXACT:
             return Work(self.vectors * row)
         if plan.index.name == "ivf":
-            cells = cells_for(self.vectors)
-            scanned = _scanned(counted, self.vectors) if counted else 0.0
-            return Work(cells * plan.stage.dim * FLOAT32 + scanned * row, plan.effort)
+            rows = counted.rows if counted else self.rows
+            scanned = (counted.distances - cells_for(rows)) / rows if counted else 0.0
+            centroids = cells_for(self.vectors) * plan.stage.dim * FLOAT32
+            probes = effort_at(plan, rows, self.vectors)
+            return Work(centroids + scanned * self.vectors * row, probes)
         distances = float(max(plan.effort, plan.shortlist))
         if counted:
             distances = counted.distances * math.log(self.vectors) / math.log(counted.rows)
         return Work(distances * row, distances)
 
 
-def _scanned(counted: Counted, vectors: int) -> float:
-    """Count rows of the probed cells, which grow as cells do: N / cells."""
-    here = counted.distances - cells_for(counted.rows)
-    return here * (vectors / cells_for(vectors)) / (counted.rows / cells_for(counted.rows))
+def effort_at(plan: Plan, rows: int, vectors: int) -> int:
+    """Say what effort at `vectors` rows is the same as the plan's at `rows`.
+
+    An inverted file probes the same share of its cells; a graph keeps its beam.
+    """
+    if plan.index.name != "ivf":
+        return plan.effort
+    return max(1, round(plan.effort * cells_for(vectors) / cells_for(rows)))
 
 
 def _rerank_work(rerank: Rerank | None) -> Work:
@@ -161,13 +166,3 @@ def build_multiply_adds(index: IndexChoice, rows: int, dim: int) -> float:
         cells = cells_for(rows)
         return float(cells * dim * (25 * min(rows, 256 * cells) + rows))
     return float(rows * 40 * 16 * dim)
-
-
-def as_json(cost: Cost) -> Mapping[str, float]:
-    """Give what the report holds of a cost."""
-    return {
-        "bytes_per_vector": cost.bytes_per_vector,
-        "memory_bytes": cost.memory,
-        "seconds_per_query": cost.seconds,
-        "total": cost.total,
-    }

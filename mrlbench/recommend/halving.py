@@ -136,9 +136,7 @@ class Halving:
         seen, best = list[Candidate](), None
         limit = self.choice.best
         for effort in self.chooser.grid.efforts(built.choice, len(built.problem.database)):
-            for candidate in self._at_effort(built, asked, options, effort):
-                if candidate.cost.total >= limit:
-                    break
+            for candidate in self._at_effort(built, asked, options, effort, limit):
                 seen.append(candidate)
                 if self._good(candidate):
                     best, limit = candidate, candidate.cost.total
@@ -146,20 +144,31 @@ class Halving:
         return seen, best
 
     def _at_effort(
-        self, built: Built, asked: Asked, options: Sequence[Rerank | None], effort: int
+        self,
+        built: Built,
+        asked: Asked,
+        options: Sequence[Rerank | None],
+        effort: int,
+        limit: float,
     ) -> Iterator[Candidate]:
-        """Search once, and measure what may follow, the cheapest first."""
+        """Search once, and measure what may follow below a limit of cost, the cheapest first."""
         chooser, problem, index = self.chooser, built.problem, built.choice
-        longest = max(chooser.grid.k, *(each.lengths[0] for each in options if each), 0)
-        length = min(longest, len(problem.database), *([effort] if index.links else []))
-        ids, counted = built.search(asked.queries, length, effort)
-        bounds = ceilings(problem, asked, ids, chooser.grid.lengths)
-        enough = [length for length, scores in bounds.items() if chooser.gate.meets(scores)]
         plans = [Plan(built.stage, index, effort, rerank) for rerank in options]
-        costs = {plan: chooser.costing.cost(plan, counted) for plan in plans if fits(plan)}
-        for plan in sorted(costs, key=lambda plan: (costs[plan].total, str(plan))):
-            hopeless = plan.rerank is not None and plan.shortlist not in enough
-            if not hopeless and not chooser.costing.broken(costs[plan]):
+        plans = [plan for plan in plans if fits(plan) and chooser.costing.cost(plan).total < limit]
+        if not plans:
+            return
+        length = max(chooser.grid.k, *(plan.shortlist for plan in plans))
+        ids, counted = built.search(asked.queries, min(length, len(problem.database)), effort)
+        costs = {plan: chooser.costing.cost(plan, counted) for plan in plans}
+        kept = [
+            plan
+            for plan, cost in costs.items()
+            if cost.total < limit and not chooser.costing.broken(cost)
+        ]
+        bounds = ceilings(problem, asked, ids, sorted({plan.shortlist for plan in kept} - {0}))
+        enough = {0, *(length for length, each in bounds.items() if chooser.gate.meets(each))}
+        for plan in sorted(kept, key=lambda plan: (costs[plan].total, str(plan))):
+            if plan.shortlist in enough:
                 results = problem.rerank(asked.queries, ids, plan.rerank)
                 scores = problem.scores(asked, results)
                 yield Candidate(plan, costs[plan], scores, built, counted)

@@ -18,7 +18,7 @@ from mrlbench.recommend.constraints import RECALL, Constraints
 from mrlbench.recommend.costing import Cost, Costing
 from mrlbench.recommend.first_stages import ExactLists
 from mrlbench.recommend.halving import Halving
-from mrlbench.recommend.latency import keeps
+from mrlbench.recommend.latency import Latency, keeps, measure_latency
 from mrlbench.recommend.plans import EXACT, Grid, Plan
 from mrlbench.recommend.problem import Asked, Problem, scratch_folder
 from mrlbench.recommend.tally import Tally
@@ -60,6 +60,7 @@ class Recommendation:
         constraints: What was asked.
         plans: The plan and its runners-up, by cost; where none meets the target on the tuning
             queries, the nearest alone.
+        latencies: Of single queries of each plan, at the size of the database at hand.
         found: Whether the plan met the target on the tuning queries.
         front: What nothing cheaper is as good as, by cost.
         alternatives: The obvious ones, and why not.
@@ -74,6 +75,7 @@ class Recommendation:
     subject: Subject
     constraints: Constraints
     plans: tuple[Confirmed, ...]
+    latencies: tuple[Latency, ...]
     found: bool
     front: tuple[Point, ...]
     alternatives: tuple[Alternative, ...]
@@ -167,7 +169,8 @@ def _recommend(
     work = problem.tally.total
     asked = _ask(problem, embeddings, held_out)
     found = choice.leaders[:PLANS]
-    plans = tuple(confirm(each, asked) for each in found or [_nearest(chooser)])
+    candidates = found or [_nearest(chooser)]
+    plans = tuple(confirm(each, asked) for each in candidates)
     planned, growth = constraints.vectors, None
     if planned != len(database):
         growth = measure_growth(plans[0].plan, problem, asked, planned, request.seed)
@@ -183,6 +186,7 @@ def _recommend(
         ),
         constraints=constraints,
         plans=plans,
+        latencies=tuple(measure_latency(each, asked.queries) for each in candidates),
         found=bool(found),
         front=_front(choice, chooser),
         alternatives=judge_alternatives(chooser, plans[0].plan, plans[0].cost),
