@@ -14,7 +14,7 @@ from mrlbench.recommend.plans import Plan
 from mrlbench.recommend.problem import Asked, Problem
 
 PARTS = (8, 4, 2, 1)  # of the database, to see how a plan changes with its size
-FEWEST_ROWS = 500
+FEWEST_ROWS = 1000
 MOST_QUERIES = 1000  # that are asked of every part
 
 
@@ -111,7 +111,7 @@ def extrapolate(rows: IntArray, scores: AnyFloatArray, planned: int) -> Interval
     A line fitted by least squares is linear in what it is fitted to, so its value at the planned
     size is a weighted sum of each query's scores, and its interval that of a mean. The interval
     holds those of two lines, through all sizes and through the two largest, which differ where the
-    scores lie on a curve.
+    scores lie on a curve. No mean is above 1.
 
     Args:
         rows: (S,), increasing.
@@ -124,7 +124,7 @@ def extrapolate(rows: IntArray, scores: AnyFloatArray, planned: int) -> Interval
     )
     intervals = mean_intervals(guesses)
     low, high = min(each.low for each in intervals), max(each.high for each in intervals)
-    return Interval(intervals[0].value, low, high)
+    return Interval(*(min(each, 1.0) for each in (intervals[0].value, low, high)))
 
 
 def _weights(rows: IntArray, planned: int) -> AnyFloatArray:

@@ -23,7 +23,7 @@ from mrlbench.recommend.problem import Asked, Problem
 from mrlbench.threads import threads_in_use
 
 PARTS = (16, 4)  # of the database, before all of it
-FEWEST_ROWS = 2000  # of a part that says something about the whole
+FEWEST_ROWS = 1000  # of a part that says something about the whole
 KEPT = 4  # one family in so many goes on, and at least so many
 
 Family = tuple[Stage, IndexChoice]

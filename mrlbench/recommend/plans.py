@@ -180,21 +180,14 @@ class Grid:
                     yield last // STEP, last
 
     def efforts(self, index: IndexChoice, rows: int) -> list[int]:
-        """List the efforts of an index over `rows` rows, increasing."""
+        """List the efforts of an index over `rows` rows, increasing; an exact one has none."""
+        if index == EXACT:
+            return [0]
         if index.name == "ivf":
             return [probes for probes in PROBES if probes <= cells_for(rows)]
         return [beam * self.k for beam in BEAMS if beam * self.k <= rows]
 
-    def plans(self) -> Iterator[Plan]:
-        """List every plan: what a blind search would try."""
-        for stage in self.stages:
-            yield from (Plan(stage, EXACT, 0, rerank) for rerank in self.reranks(stage))
-        for stage, index in self.families:
-            for effort in self.efforts(index, self.rows):
-                plans = (Plan(stage, index, effort, rerank) for rerank in self.reranks(stage))
-                yield from (plan for plan in plans if fits(plan))
-
 
 def fits(plan: Plan) -> bool:
     """Tell whether an effort is enough for the shortlist: a graph's beam is never shorter."""
-    return plan.index.name == "ivf" or plan.effort >= plan.shortlist
+    return plan.index.name != "hnsw" or plan.effort >= plan.shortlist
