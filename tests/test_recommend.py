@@ -7,7 +7,7 @@ from dataclasses import replace
 import faiss
 import numpy as np
 import pytest
-from made_vectors import chooser_for, clustered, constraints, decaying, rotated
+from made_vectors import Repeats, chooser_for, clustered, constraints, covers, decaying, rotated
 
 from mrlbench.arrays import prefix
 from mrlbench.embedding.folder import open_embeddings, open_pair
@@ -307,6 +307,20 @@ def test_a_budget_that_ends_is_said(files):
     assert all(each.plan.index == EXACT for each in found.plans)
 
 
+@pytest.mark.slow
+def test_the_interval_covers_the_truth(tmp_path):
+    repeats = Repeats(tmp_path)
+    found = [repeats.run(seed) for seed in range(200)]
+    assert sum(covers(*each) for each in found) >= 182
+    assert sum(plan.meets for plan, _ in found) >= 160  # what was chosen is mostly confirmed
+    assert len({plan.plan for plan, _ in found}) > 1
+
+
+def test_the_interval_covers_the_truth_in_a_few_repeats(tmp_path):
+    repeats = Repeats(tmp_path)
+    assert sum(covers(*repeats.run(seed)) for seed in range(6)) >= 4
+
+
 # The planned size
 
 
@@ -349,6 +363,9 @@ def test_two_files_in_a_plan_out(mrlbench, files, tmp_path):
     assert f"plan: {found['plan']['plan']['text']}" in text
     assert (out / "recommend.txt").read_text() in text
     assert "at 1,000,000 vectors" not in text  # parts of so few rows tell nothing
+    raw = np.load(out / "raw" / "scores-recommend.npz")
+    assert raw["plan_0"].mean() == pytest.approx(found["plan"]["value"])
+    assert len(raw["queries"]) == found["subject"]["held_out"] == 200
     page = (out / "recommend.html").read_text()
     assert "<svg" in page
     assert "CREATE TABLE items" in page

@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
-
 from made_vectors import decaying
+
 from mrlbench.recommend.confirming import find
 from mrlbench.recommend.constraints import read_target
 from mrlbench.recommend.first_stages import build
@@ -48,7 +48,9 @@ def test_the_faiss_code_finds_what_the_plan_finds(plan, vectors, tmp_path, monke
     assert pasted["ids"].shape == (Q, K)
     recalls = [problem.scores(asked, ids).mean() for ids in (ours, pasted["ids"])]
     # ties of signs, float32 sums, and ranges of int8 codes learnt before or after the cut
-    assert recalls[1] == pytest.approx(recalls[0], abs=0.03 if plan.stage.dtype == "binary" else 0.015)
+    assert recalls[1] == pytest.approx(
+        recalls[0], abs=0.03 if plan.stage.dtype == "binary" else 0.015
+    )
     assert recalls[1] > 0.5
 
 

@@ -137,7 +137,9 @@ def _show(found: "Recommendation", as_json: bool, quiet: bool) -> None:
 
 
 def _write(found: "Recommendation", out: Path) -> list[Path]:
-    from mrlbench.files import write_json, write_text
+    import numpy as np
+
+    from mrlbench.files import replacing, write_json, write_text
     from mrlbench.recommend.record import as_json
     from mrlbench.reports.recommend_page import recommendation_page
     from mrlbench.reports.recommend_tables import recommendation_text
@@ -145,7 +147,11 @@ def _write(found: "Recommendation", out: Path) -> list[Path]:
     write_json(out / "recommend.json", as_json(found))
     write_text(out / "recommend.txt", recommendation_text(found) + "\n")
     write_text(out / "recommend.html", recommendation_page(found))
-    return [out / f"recommend.{kind}" for kind in ("json", "txt", "html")]
+    scores = {f"plan_{place}": each.scores for place, each in enumerate(found.plans)}
+    raw = out / "raw" / "scores-recommend.npz"
+    with replacing(raw) as beside, beside.open("wb") as file:
+        np.savez(file, allow_pickle=False, queries=found.held_out, **scores)
+    return [raw, *(out / f"recommend.{kind}" for kind in ("json", "txt", "html"))]
 
 
 def _fail(found: "Recommendation") -> None:

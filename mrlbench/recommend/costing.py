@@ -127,7 +127,8 @@ class Costing:
             return Work(self.vectors * row)
         if plan.index.name == "ivf":
             rows = counted.rows if counted else self.rows
-            scanned = (counted.distances - cells_for(rows)) / rows if counted else 0.0
+            share = plan.effort / cells_for(rows)  # of the rows, at least: full cells come first
+            scanned = (counted.distances - cells_for(rows)) / rows if counted else share
             centroids = cells_for(self.vectors) * plan.stage.dim * FLOAT32
             probes = effort_at(plan, rows, self.vectors)
             return Work(centroids + scanned * self.vectors * row, probes)

@@ -65,7 +65,7 @@ class ExactLists:
         database = problem.coded(reducer, dtype)
         queries = problem.coded_queries(self._asked.queries, reducer, dtype)
         longest = max(self._grid.lengths, default=self._grid.k)
-        problem.tally.searched(len(queries) * len(database) * dims[-1])
+        problem.tally.add(len(queries) * len(database) * dims[-1])
         for dim, found in nested_search(database, queries, dims, longest).items():
             self._lists[Stage(reducer, dim, dtype)] = found.ids
 
@@ -77,7 +77,7 @@ def ceilings(
     usable = [length for length in lengths if length <= lists.shape[1]]
     if not usable:
         return {}
-    problem.tally.searched(len(lists) * max(usable) * problem.width)
+    problem.tally.add(len(lists) * max(usable) * problem.width)
     found = rerank_lengths(problem.database, asked.queries, lists, usable, problem.width)
     return {length: problem.scores(asked, each.ids) for length, each in found.items()}
 
@@ -112,12 +112,12 @@ class Built:
         if self.index is None:
             database = problem.coded(stage.reducer, stage.dtype)
             asked = problem.coded_queries(queries, stage.reducer, stage.dtype)
-            problem.tally.searched(len(queries) * rows * stage.dim)
+            problem.tally.add(len(queries) * rows * stage.dim)
             found = nested_search(database, asked, [stage.dim], length)[stage.dim]
             return found.ids, Counted(rows, rows)
         ids = self.index.search(self.cut(queries), length, effort).ids
         counted = self.index.distance_computations() or 0
-        problem.tally.searched(counted * stage.dim)
+        problem.tally.add(counted * stage.dim)
         return ids, Counted(rows, counted / len(queries))
 
 
@@ -129,5 +129,5 @@ def build(problem: Problem, stage: Stage, choice: IndexChoice) -> Built:
     started = time.perf_counter()
     index: Index = load("indexes", choice.name)(**choice.arguments)
     index.build(problem.coded(stage.reducer, stage.dtype).cut(stage.dim))
-    problem.tally.indexed(build_multiply_adds(choice, len(problem.database), stage.dim))
+    problem.tally.add(build_multiply_adds(choice, len(problem.database), stage.dim))
     return Built(problem, stage, choice, index, time.perf_counter() - started)

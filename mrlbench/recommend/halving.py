@@ -25,6 +25,8 @@ from mrlbench.threads import threads_in_use
 PARTS = (16, 4)  # of the database, before all of it
 FEWEST_ROWS = 1000  # of a part that says something about the whole
 KEPT = 4  # one family in so many goes on, and at least so many
+GAIN = 0.97  # of the best cost: less is not looked for
+DOUBT = 1.1  # times its cost on a part is what a family may cost on all rows
 
 Family = tuple[Stage, IndexChoice]
 Options = Mapping[Family, Sequence[Rerank | None]]
@@ -50,6 +52,7 @@ class Halving:
     choice: Choice
     deadline: float
     seed: int
+    _costs: dict[Family, float] = field(default_factory=dict)  # on the last part
     _seconds: dict[Family, float] = field(default_factory=dict)  # that a row took to build
 
     def run(self) -> None:
@@ -71,12 +74,12 @@ class Halving:
         """List the reranks with which each family could be cheaper and meet the target."""
         for family in self.chooser.grid.families:
             stage, index = family
-            if self._least(stage, index, None) >= self.choice.best:
+            if self._least(stage, index, None) >= GAIN * self.choice.best:
                 continue
             options = [
                 rerank
                 for rerank in self.chooser.grid.reranks(stage)
-                if self._least(stage, index, rerank) < self.choice.best
+                if self._least(stage, index, rerank) < GAIN * self.choice.best
                 and self.chooser.may_meet(stage, rerank)
             ]
             if options:
@@ -101,8 +104,9 @@ class Halving:
             family = built.stage, built.choice
             _, best = self._measured(built, asked, options[family])
             costs[family] = best.cost.total if best else math.inf
-        ranked = sorted(costs, key=lambda family: (costs[family], family))
-        return ranked[: max(KEPT, len(families) // KEPT)]
+        self._costs = costs
+        good = sorted((cost, family) for family, cost in costs.items() if cost < math.inf)
+        return [family for _, family in good[: max(KEPT, len(families) // KEPT)]]
 
     def _built(self, problem: Problem, families: Sequence[Family]) -> Iterator[Built]:
         """Build families, as many at a time as there are threads, while there is time."""
@@ -112,11 +116,16 @@ class Halving:
             ThreadPoolExecutor(threads) as pool,
         ):
             for group in blocks(len(families), threads):
-                wanted = [each for each in families[group] if self._affordable(each, rows)]
+                promising = [each for each in families[group] if self._is_promising(each)]
+                wanted = [each for each in promising if self._affordable(each, rows)]
                 for built in pool.map(lambda family: build(problem, *family), wanted):
                     self._seconds[built.stage, built.choice] = built.seconds / rows
                     yield built
                 work.advance(len(families[group]))
+
+    def _is_promising(self, family: Family) -> bool:
+        """Tell whether what a family cost on a part of the rows can still be the best of all."""
+        return self._costs.get(family, 0.0) < DOUBT * self.choice.best
 
     def _affordable(self, family: Family, rows: int) -> bool:
         """Tell whether a build will end in time; it grows a little faster than the rows do."""

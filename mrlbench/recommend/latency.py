@@ -1,5 +1,6 @@
 """How long a plan's single queries take, on this machine."""
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from mrlbench.protocols import Index
 from mrlbench.recommend.candidates import Candidate
 from mrlbench.recommend.constraints import LatencyLimit
 from mrlbench.recommend.costing import Costing
-from mrlbench.recommend.plans import Stage
+from mrlbench.recommend.plans import IndexChoice, Stage
 
 faiss: Any = library
 REPEATS = 5
@@ -61,15 +62,24 @@ def measure_latency(candidate: Candidate, queries: AnyFloatArray) -> Latency:
 def keeps(
     limit: LatencyLimit | None, costing: Costing
 ) -> Callable[[Candidate, AnyFloatArray], bool]:
-    """Make a check of the limit at the planned size: times grow as the counted work does."""
+    """Make a check of the limit at the planned size: times grow as the counted work does.
+
+    A plan is not timed that does more work than one which was too slow with the same first stage.
+    """
+    slow: dict[tuple[Stage, IndexChoice], float] = {}
 
     def check(candidate: Candidate, queries: AnyFloatArray) -> bool:
         if limit is None:
             return True
-        if candidate.cost.seconds > HOPELESS * limit.seconds:
+        plan, work = candidate.plan, candidate.cost.seconds
+        family = plan.stage, plan.index
+        if work >= min(HOPELESS * limit.seconds, slow.get(family, math.inf)):
             return False
         here = measure_latency(candidate, queries).of(limit.percentile)
-        return here * costing.growth(candidate.plan, candidate.counted) <= limit.seconds
+        keeps_it = here * costing.growth(plan, candidate.counted) <= limit.seconds
+        if not keeps_it:
+            slow[family] = work
+        return keeps_it
 
     return check
 

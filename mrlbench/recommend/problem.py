@@ -69,7 +69,7 @@ class Problem:
     def ask(self, queries: AnyFloatArray, relevance: Relevance | None) -> Asked:
         """Find the exact answer for some queries."""
         k = self.target.k
-        self.tally.searched(len(queries) * len(self.database) * self.width)
+        self.tally.add(len(queries) * len(self.database) * self.width)
         truth = nested_search(self.database, queries, [self.width], k)[self.width]
         asked = Asked(queries, relevance, truth, np.zeros(len(queries)))
         if not self.target.relative:
@@ -102,7 +102,7 @@ class Problem:
         if ladder is None:
             return ids
         work = sum(k * dim for k, dim in zip(ladder.lengths, ladder.dims, strict=True))
-        self.tally.searched(len(ids) * work)
+        self.tally.add(len(ids) * work)
         schedule = Schedule(1, ladder.dims, ladder.lengths)
         return run_schedule(self.store(ladder.dtype), queries, ids, schedule).ids
 

@@ -60,6 +60,7 @@ class Recommendation:
         constraints: What was asked.
         plans: The plan and its runners-up, by cost; where none meets the target on the tuning
             queries, the nearest alone.
+        held_out: (H,), the queries that confirmed them.
         latencies: Of single queries of each plan, at the size of the database at hand.
         found: Whether the plan met the target on the tuning queries.
         front: What nothing cheaper is as good as, by cost.
@@ -75,6 +76,7 @@ class Recommendation:
     subject: Subject
     constraints: Constraints
     plans: tuple[Confirmed, ...]
+    held_out: IntArray
     latencies: tuple[Latency, ...]
     found: bool
     front: tuple[Point, ...]
@@ -186,6 +188,7 @@ def _recommend(
         ),
         constraints=constraints,
         plans=plans,
+        held_out=held_out,
         latencies=tuple(measure_latency(each, asked.queries) for each in candidates),
         found=bool(found),
         front=_front(choice, chooser),

@@ -1,21 +1,16 @@
 """The work of looking for a plan, counted in multiply–adds."""
 
+from threading import Lock
+
 
 class Tally:
-    """Adds up what was built and searched."""
+    """Adds up what was built and searched; indexes are built in several threads."""
 
     def __init__(self) -> None:
-        self.built, self.queried = 0.0, 0.0
+        self.total = 0.0
+        self._lock = Lock()
 
-    @property
-    def total(self) -> float:
-        """All multiply–adds."""
-        return self.built + self.queried
-
-    def indexed(self, multiply_adds: float) -> None:
-        """Count a build."""
-        self.built += multiply_adds
-
-    def searched(self, multiply_adds: float) -> None:
-        """Count searches and reranks."""
-        self.queried += multiply_adds
+    def add(self, multiply_adds: float) -> None:
+        """Count some more."""
+        with self._lock:
+            self.total += multiply_adds
