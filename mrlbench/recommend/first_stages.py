@@ -125,9 +125,10 @@ def build(problem: Problem, stage: Stage, choice: IndexChoice) -> Built:
     """Build an index with one thread, so that it is the same every time."""
     if choice == EXACT:
         return Built(problem, stage, choice, None, 0.0)
-    faiss.omp_set_num_threads(1)  # of this thread alone
-    started = time.perf_counter()
     index: Index = load("indexes", choice.name)(**choice.arguments)
+    started, threads = time.perf_counter(), faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # of this thread alone
     index.build(problem.coded(stage.reducer, stage.dtype).cut(stage.dim))
+    faiss.omp_set_num_threads(threads)
     problem.tally.add(build_multiply_adds(choice, len(problem.database), stage.dim))
     return Built(problem, stage, choice, index, time.perf_counter() - started)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkstemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,7 @@ class Problem:
         if dtype == str(self.database.dtype):
             return self.database
         if dtype not in self._stores:
-            _, path = mkstemp(".npy", dir=self._folder)
+            path = Path(mkdtemp(dir=self._folder)) / "store.npy"
             store = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), self.database.shape)
             for rows in blocks(len(store), BLOCK):
                 store[rows] = stored(self.database[rows], dtype)
