@@ -51,7 +51,7 @@ def test_the_faiss_code_finds_what_the_plan_finds(plan, vectors, tmp_path, monke
     assert recalls[1] == pytest.approx(
         recalls[0], abs=0.03 if plan.stage.dtype == "binary" else 0.015
     )
-    assert recalls[1] > 0.5
+    assert recalls[1] > 0.3
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
