@@ -55,7 +55,11 @@ def _index(setting: Setting) -> str:
             if code
             else f"IVFFlat({cells}, {inner})"
         )
-        return f"index = faiss.Index{kind}\nindex.cp.spherical, index.cp.seed = True, 0\nindex.nprobe = {effort}\n"
+        return (
+            f"index = faiss.Index{kind}\n"
+            "index.cp.spherical, index.cp.seed = True, 0\n"
+            f"index.nprobe = {effort}\n"
+        )
     if code:
         return f"index = faiss.IndexScalarQuantizer({dim}, {code}, {inner})\n"
     return f"index = faiss.IndexFlatIP({dim})\n"
