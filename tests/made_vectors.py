@@ -63,7 +63,7 @@ class Repeats:
         self._target = constraints("recall_full@10=0.9")
         database = decaying(600, 16)
         self._problem = Problem(database, self._target.target, folder, 0, Tally())
-        self._everyone = self._problem.ask(decaying(20_000, 16, seed=1000), None)
+        self._everyone = self._problem.ask(decaying(200_000, 16, seed=1000), None)
         indexes = (EXACT, IndexChoice("ivf"))
         self._grid = Grid(16, 600, 10, (4, 8, 16), indexes=indexes)
         self._costing = Costing(replace(self._target, vectors=10**6), 600, 16)

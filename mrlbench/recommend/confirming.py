@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, IntArray
-from mrlbench.intervals import Interval, mean_intervals
+from mrlbench.intervals import Interval, mean_intervals, studentized_interval
 from mrlbench.recommend.candidates import Candidate
 from mrlbench.recommend.costing import Cost, effort_at
 from mrlbench.recommend.first_stages import Built, build
@@ -69,7 +69,7 @@ def confirm(candidate: Candidate, held_out: Asked) -> Confirmed:
     """Measure a plan on queries that had no part in choosing it."""
     problem, plan = candidate.built.problem, candidate.plan
     scores = problem.scores(held_out, find(candidate.built, plan, held_out))
-    (value,) = mean_intervals(scores[:, None])
+    value = studentized_interval(scores)
     meets = value.low >= problem.target.value - 1e-9
     return Confirmed(plan, candidate.cost, candidate.mean, value, meets, scores)
 
