@@ -50,6 +50,7 @@ LAYERS = [
     {"runs"},
     {"training", "embedding", "search", "cascade", "sentences"},
     {"evaluation"},
+    {"recommend"},
     {"paper"},
     {"lending"},
     {"session", "stages", "text_stages", "sources"},

@@ -17,6 +17,7 @@ from mrlbench.cli import (
     inspecting,
     listing,
     make,
+    recommending,
     show,
     verify,
 )
@@ -35,6 +36,7 @@ for module in (
     analyze,
     inspecting,
     arena,
+    recommending,
     show,
     claims,
     importing,

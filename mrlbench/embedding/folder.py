@@ -70,17 +70,34 @@ def open_embeddings(folder: Path, made_from: str = "") -> Embeddings:
     if not folder.is_dir():
         raise UserError(f"expected a folder of embeddings, got nothing at {folder}")
     database, queries = open_database(folder), open_vectors(folder / "queries.npy")
-    if database.shape[1] != queries.shape[1]:
-        raise UserError(
-            f"{folder}: expected database and queries of the same width, "
-            f"got {database.shape[1]} and {queries.shape[1]}"
-        )
+    _check_widths(folder, database, queries)
     if not made_from:
         for path, part in _database_files(folder).items():
             check_rows(path, part)
         check_rows(folder / "queries.npy", queries)
     relevance = _open_relevance(folder, len(database), len(queries))
     return Embeddings(folder, database, queries, relevance, _open_meta(folder), made_from)
+
+
+def open_pair(database: Path, queries: Path) -> Embeddings:
+    """Open two files of vectors that stand anywhere, without labels.
+
+    Raises:
+        UserError: One line: the file, the row, what was expected and what came.
+    """
+    rows, asked = open_vectors(database), open_vectors(queries)
+    _check_widths(f"{database}, {queries}", rows, asked)
+    check_rows(database, rows)
+    check_rows(queries, asked)
+    return Embeddings(database.parent, rows, asked, None, {})
+
+
+def _check_widths(where: object, database: AnyFloatArray, queries: AnyFloatArray) -> None:
+    if database.shape[1] != queries.shape[1]:
+        raise UserError(
+            f"{where}: expected database and queries of the same width, "
+            f"got {database.shape[1]} and {queries.shape[1]}"
+        )
 
 
 def has_logits(folder: Path) -> bool:

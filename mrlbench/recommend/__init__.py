@@ -1,0 +1,1 @@
+"""Which plan: width, dtype, index, shortlist and rerank that meet a target at the least cost."""
