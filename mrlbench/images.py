@@ -122,10 +122,14 @@ class SomeImages:
         return len(self._rows)
 
     def read(
-        self, rows: IntArray, random: np.random.Generator | None = None, size: int | None = None
+        self,
+        rows: IntArray,
+        random: np.random.Generator | None = None,
+        size: int | None = None,
+        part: slice = WHOLE,
     ) -> Inputs:
         """Read images by their row among these; see `Images.read`."""
-        return self._images.read(self._rows[rows], random, size)
+        return self._images.read(self._rows[rows], random, size, part)
 
 
 class Paths(Protocol):

@@ -43,13 +43,14 @@ def measure_latency(candidate: Candidate, queries: AnyFloatArray) -> Latency:
     index = built.index or _scan(candidate)
     length = max(plan.shortlist, built.problem.target.k)
 
-    def search(query: AnyFloatArray) -> object:
-        ids = index.search(built.cut(query), length, plan.effort).ids
-        return built.problem.rerank(query, ids, plan.rerank)
+    def search(rows: slice) -> object:
+        asked = queries[rows]
+        ids = index.search(built.cut(asked), length, plan.effort).ids
+        return built.problem.rerank(asked, ids, plan.rerank)
 
     def time() -> AnyFloatArray | None:
         faiss.omp_set_num_threads(1)  # of this thread alone
-        return time_single(search, queries[:QUERIES], REPEATS).singles
+        return time_single(search, min(QUERIES, len(queries)), REPEATS).singles
 
     with ThreadPoolExecutor(1) as alone:
         singles = alone.submit(time).result()  # (repeats, queries)
