@@ -56,7 +56,10 @@ def measure(refused, folder, tmp_path):
         ),
         ("training.methods=['fixed']", "methods fixed: dim: Field required"),
         ("evaluation.dims=[8, 700]", "evaluation.dims: expected dims from 1 to 512, got 700"),
-        ("evaluation.baselines=['pcaa']", "no 'pcaa' among reducers: expected one of pca"),
+        (
+            "evaluation.baselines=['pcaa']",
+            "no 'pcaa' among reducers: expected one of last-dims, pca",
+        ),
         ("dataset.name=imagenot", "no 'imagenot' among datasets: expected one of cifar10"),
         ("dataset.size=3", "datasets digits: size: Extra inputs are not permitted"),
         ("model.depth=19", "models resnet: depth: Input should be 18, 34, 50 or 101, got 19"),

@@ -4,8 +4,8 @@ import pytest
 
 from mrlbench import measurements
 from mrlbench.measurements import Row
-from mrlbench.reports import plots
 from mrlbench.reports.baseline_plots import FIGURES
+from mrlbench.reports.selections import adaptive_schedules
 from mrlbench.reports.series import read, series
 from mrlbench.reports.style import looks
 from mrlbench.reports.tables import main_table, markdown_table, series_label
@@ -103,7 +103,7 @@ def test_the_figure_of_shortlists_has_every_length_and_the_exact_result(output):
 
 
 def test_the_grid_of_reranks_is_drawn_at_one_length(output):
-    drawn = plots._adaptive(output)
+    drawn = adaptive_schedules(output)
     assert set(zip(drawn["rerank_dims"], drawn["shortlist"], strict=True)) == {
         ("16", "200"),
         ("12", "200"),
