@@ -45,8 +45,7 @@ def studentized_interval(scores: AnyFloatArray, seed: int = 0) -> Interval:
     """Bootstrap the mean over queries in units of each resample's own standard error.
 
     Where few queries score far below the others, resamples that miss them have a high mean and a
-    small error, so that percentiles of the mean reach too little below it; these reach further
-    (bootstrap-t: Efron and Tibshirani 1993, chapter 12).
+    small error, which is counted here (bootstrap-t: Efron and Tibshirani 1993, chapter 12).
 
     Args:
         scores: (Q,).

@@ -13,7 +13,7 @@ from scipy import stats
 from mrlbench.arrays import prefix
 from mrlbench.embedding.folder import open_embeddings, open_pair
 from mrlbench.errors import UserError
-from mrlbench.intervals import mean_intervals, studentized_interval
+from mrlbench.intervals import studentized_interval
 from mrlbench.plugins import load
 from mrlbench.recommend import recommending
 from mrlbench.recommend.candidates import Gate
@@ -336,15 +336,16 @@ def test_the_interval_is_students_where_scores_are_normal():
     assert studentized_interval(np.ones(30)) == (1, 1, 1)
 
 
-def test_few_bad_queries_are_covered_where_percentiles_fail():
-    """One query in fifty finds a fifth: a mean of 0.984, by 500 draws of 150 queries."""
+def test_few_bad_queries_are_covered():
+    """One query in fifty finds a fifth: a mean of 0.984, by 500 draws of 150 queries.
+
+    A draw in twenty has no bad query and cannot know of them, so 476 are the most.
+    """
     random = np.random.default_rng(1)
     draws = np.where(random.random((500, 150)) < 0.02, 0.2, 1.0)
-    ours = [studentized_interval(each) for each in draws]
-    plain = [mean_intervals(each[:, None])[0] for each in draws]
+    found = [studentized_interval(each) for each in draws]
     truth = 1 - 0.02 * 0.8
-    covered = [sum(i.low - 1e-9 <= truth <= i.high + 1e-9 for i in some) for some in (ours, plain)]
-    assert covered[0] > covered[1]
+    assert sum(each.low <= truth <= each.high for each in found) >= 455
 
 
 @pytest.mark.slow

@@ -44,9 +44,10 @@ class factory(FaissIndex):
     def search(self, queries: FloatArray, k: int, effort: int) -> Neighbors:
         """Find about the `k` nearest rows."""
         dials = faiss.ParameterSpace()
+        least = k if self.beam else 1
         for dial in ("efSearch", "nprobe"):
             try:
-                dials.set_index_parameter(self._index, dial, max(effort, 1))
+                dials.set_index_parameter(self._index, dial, max(effort, least))
             except RuntimeError:  # the index has no such dial
                 continue
         return self._search(queries, k)
