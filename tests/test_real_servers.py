@@ -147,6 +147,10 @@ def test_a_real_milvus_refuses_a_wrong_token_in_one_line(uri, vectors, monkeypat
         assert "wrong" not in line
 
 
+@pytest.mark.skipif(
+    not os.environ.get("MRLBENCH_KILL_MILVUS"),
+    reason="the server takes minutes to come back on a busy machine: set MRLBENCH_KILL_MILVUS=1",
+)
 def test_a_milvus_that_is_killed_during_an_insert_is_gone_on_with(
     standalone, uri, vectors, monkeypatch
 ):
