@@ -34,6 +34,8 @@ from mrlbench.recommend.plans import EXACT, Grid, IndexChoice, Plan, Rerank, Sta
 from mrlbench.recommend.problem import Problem
 from mrlbench.recommend.recommending import Request, check_request, choose, recommend
 from mrlbench.recommend.tally import Tally
+from mrlbench.reports.page.recommendation import recommendation
+from mrlbench.runs import Output
 
 N, Q, D = 800, 200, 32
 
@@ -90,6 +92,12 @@ def test_a_price_that_is_not_given_follows_from_the_other():
     assert make_prices(None, None).core_month == 8
     assert make_prices(2.0, None).core_month == 16
     assert make_prices(None, 0.1).gb_month == pytest.approx(0.1 * 730.5 / 8)
+
+
+@pytest.mark.parametrize("prices", [(0.0, None), (0.0, 0.0), (float("nan"), None), (None, 1e999)])
+def test_prices_that_cannot_be_compared(prices):
+    with pytest.raises(UserError, match="--price-"):
+        make_prices(*prices)
 
 
 # What a plan costs, by hand
@@ -412,6 +420,12 @@ def test_two_files_in_a_plan_out(mrlbench, files, tmp_path):
     assert "CREATE TABLE items" in page
     assert "src=" not in page
     assert "<link" not in page
+    section = recommendation(Output(out))  # of the run's report, which reads the same file
+    ((facts, *_),) = [
+        each.rows for each in section.blocks if each.caption == "What was recommended"
+    ]
+    assert len(facts) == 2
+    assert found["plan"]["plan"]["text"] in str(section.blocks)
 
 
 def test_json_of_a_folder_with_labels(mrlbench, folder):

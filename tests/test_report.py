@@ -21,6 +21,7 @@ from mrlbench.reports.page.blocks import Axis, Chart, Look, Point, Series
 from mrlbench.reports.page.classes import by_class
 from mrlbench.reports.page.disagreement import disagreement
 from mrlbench.reports.page.page import render, write_page
+from mrlbench.reports.page.speed import _built as built_table
 from mrlbench.reports.page.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, svg
 from mrlbench.runs import Output
 
@@ -184,7 +185,7 @@ def test_what_others_wrote_is_text_and_never_markup(tmp_path, mrlbench):
     rows = [Row("run", **common, method=HOSTILE, dim=dim, value=0.5, n=3) for dim in (2, 4)]
     write(folder, "knn", *rows)
     (folder / "experiment.toml").write_text(f"seeds = [0]\n[dataset]\nname = '''{HOSTILE}'''\n")
-    (folder / "recommendation.json").write_text(json.dumps({HOSTILE: HOSTILE, "a": {"b": 1}}))
+    (folder / "recommend.json").write_text(json.dumps({HOSTILE: HOSTILE, "a": {"b": 1}}))
     (folder / "manifest.json").write_text(json.dumps({"stages": {HOSTILE: {"seconds": 1}}}))
     status, out, err = mrlbench("report", folder, "--out", tmp_path / "page.html")
     assert (status, err) == (0, "") and "page.html" in out
@@ -226,6 +227,18 @@ def timed(dim, us, **cells):
     usual = {"task": "search-speed", "index": "exact", "metric": "us_per_query", "mode": "batch"}
     common = {"n_database": 1000, "method": "mrl", "reducer": "prefix", "seed": 0, "threads": 1}
     return Row("run", "data", **common, dim=dim, value=us, **{**usual, **cells})
+
+
+def test_an_index_that_was_measured_again_has_one_line(tmp_path):
+    """With other threads, or by a grid, whose rows are of another task."""
+    common = {"dataset": "d", "method": "mrl", "index": "hnsw", "dim": 8}
+    for task, threads, value in (("search-speed", 1, 3e6), ("search-speed", 8, 4e6)):
+        for metric in ("build_s", "bytes"):
+            row = Row("run", **common, task=task, threads=threads, metric=metric, value=value, n=1)
+            write(tmp_path / "run", "search_speed", row)
+    grid = Row("run", **common, task="search-grid", metric="bytes", value=9e6, n=1)
+    (line,) = built_table(write(tmp_path / "run", "search_speed", grid)).rows
+    assert line == ["hnsw, 8 dims", "4,000,000", "4"]
 
 
 def test_flops_against_the_clock_by_hand(tmp_path):

@@ -52,7 +52,12 @@ def recommend(
     ] = None,
     dims: options.Dims = "",
     methods: options.Methods = "",
-    budget: Annotated[str, typer.Option(help="The time that it may take.")] = "10m",
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="The time for trying indexes; what is exact and the confirmation come on top."
+        ),
+    ] = "10m",
     seed: Annotated[int, typer.Option(min=0, help="Draws the queries to choose on.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything as JSON, and no tables.")
@@ -159,6 +164,8 @@ def _fail(found: "Recommendation") -> None:
         return
     plan, target = found.plan, found.constraints.target
     why = "was not confirmed" if found.found else "is the nearest that keeps the limits"
+    if plan.meets and not found.found:
+        why = "meets it and is slower than --max-latency"
     typer.echo(
         f"mrlbench: no plan meets {target}: {plan.plan} {why}, with {plan.value.value:.4f} "
         f"({plan.value.low:.4f} to {plan.value.high:.4f})",

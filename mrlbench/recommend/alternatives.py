@@ -54,10 +54,11 @@ def _obvious(chooser: Chooser, chosen: Plan) -> Iterator[tuple[str, Plan]]:
 def _judge(chooser: Chooser, name: str, plan: Plan, price: Cost) -> Alternative:
     cost = chooser.costing.cost(plan)
     times = f"costs {cost.total / price.total:.3g} times as much"
-    if plan.index != EXACT:
-        return Alternative(name, plan, cost, None, f"{times} at least, by its counted work")
-    scores = chooser.bound(plan.stage, None)
     reason = chooser.costing.broken(cost)
+    if plan.index != EXACT:
+        least = f"{times} at least, by its counted work"
+        return Alternative(name, plan, cost, None, reason or least)
+    scores = chooser.bound(plan.stage, None)
     if not reason and not chooser.gate.meets(scores):
         reason = "misses the target, or is too near it to be confirmed"
     return Alternative(name, plan, cost, float(scores.mean()), reason or times)

@@ -59,6 +59,20 @@ class Candidate:
         """Over the tuning queries."""
         return float(self.scores.mean())
 
+    @property
+    def point(self) -> "Point":
+        """What is kept of it when it is not chosen."""
+        return Point(self.plan, self.cost, self.mean)
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a plan costs, and what it reached on the tuning queries."""
+
+    plan: Plan
+    cost: Cost
+    mean: float
+
 
 @dataclass
 class Choice:
@@ -73,7 +87,7 @@ class Choice:
     """
 
     leaders: list[Candidate] = field(default_factory=list)
-    seen: list[Candidate] = field(default_factory=list)
+    seen: list[Point] = field(default_factory=list)
     tried: int = 0
     built: int = 0
     finished: bool = True

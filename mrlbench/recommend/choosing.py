@@ -57,7 +57,7 @@ class Chooser:
         if not self.may_meet(plan.stage, plan.rerank):
             return
         candidate = self.measure(plan)
-        choice.seen.append(candidate)
+        choice.seen.append(candidate.point)
         if self.gate.meets(candidate.scores) and self.quick(candidate):
             choice.offer(candidate)
 

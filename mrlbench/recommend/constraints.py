@@ -1,5 +1,6 @@
 """What a plan must reach and may cost, read as people write it."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -97,7 +98,15 @@ def make_prices(gb_month: float | None, core_hour: float | None) -> Prices:
     """Take the prices that were given; one that was not follows from the other.
 
     A core counts as 8 GB of memory. Without any price, cost is in months of a GB.
+
+    Raises:
+        UserError: A price is no number, or everything is free: then no plan is cheaper.
     """
+    for name, price in (("--price-gb-month", gb_month), ("--price-core-hour", core_hour)):
+        if price is not None and not math.isfinite(price):
+            raise UserError(f"{name}: expected a finite price, got {price:g}")
+    if not (gb_month or core_hour) and (gb_month, core_hour) != (None, None):
+        raise UserError("--price-gb-month, --price-core-hour: expected one above 0, got none")
     if core_hour is None:
         gb = 1.0 if gb_month is None else gb_month
         return Prices(gb, gb * GB_OF_A_CORE, "GB-months" if gb_month is None else "per month")

@@ -66,7 +66,7 @@ class Halving:
         for built in self._built(chooser.problem, families):
             self.choice.built += 1
             found, best = self._measured(built, chooser.asked, options[built.stage, built.choice])
-            self.choice.seen += found
+            self.choice.seen += [each.point for each in found]
             if best:
                 self.choice.offer(best)
 
@@ -118,7 +118,8 @@ class Halving:
             for group in blocks(len(families), threads):
                 promising = [each for each in families[group] if self._is_promising(each)]
                 wanted = [each for each in promising if self._affordable(each, rows)]
-                for built in pool.map(lambda family: build(problem, *family), wanted):
+                # all of them, before any is timed: a build beside it would slow a search down
+                for built in list(pool.map(lambda family: build(problem, *family), wanted)):
                     self._seconds[built.stage, built.choice] = built.seconds / rows
                     yield built
                 work.advance(len(families[group]))

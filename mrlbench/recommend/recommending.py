@@ -11,11 +11,11 @@ from mrlbench.dims import check_dims, default_dims
 from mrlbench.embedding.folder import Embeddings
 from mrlbench.errors import UserError
 from mrlbench.recommend.alternatives import Alternative, judge_alternatives
-from mrlbench.recommend.candidates import Candidate, Choice, Gate
+from mrlbench.recommend.candidates import Candidate, Choice, Gate, Point
 from mrlbench.recommend.choosing import PLANS, Chooser
 from mrlbench.recommend.confirming import Confirmed, Growth, confirm, measure_growth
 from mrlbench.recommend.constraints import RECALL, Constraints
-from mrlbench.recommend.costing import Cost, Costing
+from mrlbench.recommend.costing import Costing
 from mrlbench.recommend.first_stages import ExactLists
 from mrlbench.recommend.halving import Halving
 from mrlbench.recommend.latency import Latency, keeps, measure_latency
@@ -27,15 +27,6 @@ from mrlbench.splits import tuning_split
 FEWEST_QUERIES = 20
 MOST_QUERIES = 5000  # drawn by seed: more would not make intervals much narrower
 SHARE_OF_BUDGET = 0.7  # for choosing; the rest confirms
-
-
-@dataclass(frozen=True)
-class Point:
-    """What a target costs: a plan that nothing cheaper is as good as, on the tuning queries."""
-
-    plan: Plan
-    cost: Cost
-    mean: float
 
 
 @dataclass(frozen=True)
@@ -260,7 +251,7 @@ def _nearest(chooser: Chooser) -> Candidate:
 
 def _front(choice: Choice, chooser: Chooser) -> tuple[Point, ...]:
     """Keep what nothing cheaper is as good as, of all that was scored on the whole database."""
-    points = [Point(each.plan, each.cost, each.mean) for each in choice.seen]
+    points = list(choice.seen)
     points += [Point(plan, cost, mean) for plan, cost, mean in chooser.scored()]
     points.sort(key=lambda each: (each.cost.total, -each.mean))
     front = list[Point]()

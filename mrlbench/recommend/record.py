@@ -4,11 +4,12 @@ from dataclasses import asdict
 from typing import Any
 
 from mrlbench.recommend.alternatives import Alternative
+from mrlbench.recommend.candidates import Point
 from mrlbench.recommend.confirming import Confirmed, Growth
 from mrlbench.recommend.constraints import Constraints
 from mrlbench.recommend.latency import Latency
 from mrlbench.recommend.plans import Plan
-from mrlbench.recommend.recommending import Point, Recommendation
+from mrlbench.recommend.recommending import Recommendation
 
 
 def as_json(found: Recommendation) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from mrlbench.recommend.candidates import Point
 from mrlbench.recommend.confirming import Confirmed
 from mrlbench.recommend.latency import Latency
-from mrlbench.recommend.recommending import Point, Recommendation
+from mrlbench.recommend.recommending import Recommendation
 from mrlbench.reports.tables import plain_table
 
 GB = 1e9
@@ -55,7 +56,8 @@ def plan_lines(found: Recommendation) -> Iterator[str]:
     """Say what is recommended, what it reaches and what it costs."""
     plan, latency, target = found.plan, found.latencies[0], found.constraints.target
     against = " against exact search at full width" if target.relative else ""
-    yield f"{'plan' if found.found else 'no plan meets the target; the nearest'}: {plan.plan}"
+    none = "no plan meets the target" + (" and --max-latency" if plan.meets else "")
+    yield f"{'plan' if found.found else f'{none}; the nearest'}: {plan.plan}"
     yield (
         f"  {target.name}{against} {_number(plan)}: "
         f"{'meets' if plan.meets else 'does not meet'} the target"

@@ -32,12 +32,17 @@ def speed(output: Output, mode: str) -> pd.DataFrame:
     """Read times of one mode with the recall of the same search, with the most threads used."""
     time, recall = (read(output, "search_speed", m) for m in ("us_per_query", "recall_dim@10"))
     time, recall = (each[each["task"] == "search-speed"] for each in (time, recall))
-    time = time[time["mode"] == mode]
-    time = time.loc[time["threads"] == time["threads"].max()]
+    time = most_threads(time[time["mode"] == mode])
     keys = ["method", "seed", "dim", "index", "effort", "threads"]
     names = {"value": "recall", "ci_low": "recall_low", "ci_high": "recall_high"}
     known = recall[[*keys, *names]].rename(columns=names)
     return pd.merge(time, known, on=keys, how="left")
+
+
+def most_threads(times: pd.DataFrame) -> pd.DataFrame:
+    """Keep the times with the most threads used: those of fewer are not comparable with them."""
+    most: pd.DataFrame = times.loc[times["threads"] == times["threads"].max()]
+    return most
 
 
 def fast_enough(rows: pd.DataFrame) -> pd.DataFrame:

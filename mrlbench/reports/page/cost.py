@@ -21,7 +21,7 @@ from mrlbench.reports.page.curves import percents
 from mrlbench.reports.page.disagreement import disagreement
 from mrlbench.reports.page.numbers import Record
 from mrlbench.reports.plots import MODES
-from mrlbench.reports.selections import adaptive_schedules, with_cost
+from mrlbench.reports.selections import adaptive_schedules, most_threads, with_cost
 from mrlbench.reports.series import read, series, subject
 from mrlbench.runs import Output
 
@@ -95,7 +95,7 @@ def _schedule(row: Record) -> str:
 def _by_time(output: Output, exact: pd.DataFrame, mode: str) -> Chart | None:
     """Draw what was timed in one mode: exact searches, graphs, and graphs with a rerank."""
     times = read(output, "search_speed", "us_per_query")
-    times = times[times["mode"] == mode]
+    times = most_threads(times[times["mode"] == mode])
     own = _exact_times(times[times["task"] == "search-speed"], exact)
     if own.empty:
         return None

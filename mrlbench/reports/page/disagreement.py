@@ -7,6 +7,7 @@ import pandas as pd
 from mrlbench.reports.page.blocks import Block, Cell, Paragraph, Table
 from mrlbench.reports.page.numbers import Record, number
 from mrlbench.reports.plots import MODES
+from mrlbench.reports.selections import most_threads
 from mrlbench.reports.series import read
 from mrlbench.runs import Output
 
@@ -20,7 +21,7 @@ def disagreement(output: Output) -> list[Block]:
     pipelines = _pipelines(output)
     blocks: list[Block] = [pipelines] if pipelines.rows else []
     for mode in MODES:
-        times = table[table["mode"] == mode]
+        times = most_threads(table[table["mode"] == mode])
         exact = _exact(times)
         if len(exact) > 1:
             blocks += [_speedups(exact, mode), Paragraph(_sentence(exact, mode))]
@@ -121,6 +122,7 @@ def _stages(output: Output, times: pd.DataFrame) -> list[_Stage]:
     """
     alone = times[(times["task"] == "search-speed") & times["effort"].notna()]
     visits = read(output, "search_speed", "distances_per_query")
+    visits = visits[visits["task"] == "search-speed"]
     stages: list[_Stage] = []
     for row in times[times["rerank_dims"].notna()].to_dict("records"):
         name = _name(row)

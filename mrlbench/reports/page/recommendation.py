@@ -9,12 +9,12 @@ from mrlbench.reports.page.blocks import Block, Paragraph, Section, Table
 from mrlbench.reports.page.numbers import number
 from mrlbench.runs import Output
 
-NAME = "recommendation.json"
+NAME = "recommend.json"
 TITLE = "Recommendation"
 
 
 def recommendation(output: Output) -> Section:
-    """Show `recommendation.json`: its facts as a table, its lists of plans as tables of their own.
+    """Show `recommend.json`: its facts as a table, its lists of plans as tables of their own.
 
     Raises:
         UserError: The file is not a JSON object.
@@ -24,7 +24,7 @@ def recommendation(output: Output) -> Section:
         missing = Paragraph(
             "No recommendation was asked for. One says which dims, index and shortlist reach a "
             "goal at the least cost:",
-            "mrlbench recommend RUN",
+            "mrlbench recommend RUN --out RUN",
         )
         return Section("recommendation", TITLE, [missing])
     try:

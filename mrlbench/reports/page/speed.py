@@ -90,8 +90,10 @@ def _where(table: pd.DataFrame) -> str:
 def _built(output: Output) -> Table:
     """Say what each index takes to build and to keep."""
     build, size = (read(output, "search_speed", metric) for metric in ("build_s", "bytes"))
-    known = {
-        metric: each.set_index(["index", "dim"])["value"]
+    known = {  # one row of each, though runs with other threads or a grid may have added theirs
+        metric: each[each["task"] == "search-speed"]
+        .drop_duplicates(["index", "dim"], keep="last")
+        .set_index(["index", "dim"])["value"]
         for metric, each in (("build", build), ("bytes", size))
     }
     rows = []
