@@ -1,5 +1,6 @@
 """Files that are whole or not there: written beside, then moved into place."""
 
+import errno
 import hashlib
 import json
 import os
@@ -36,7 +37,11 @@ def locked(folder: Path) -> Iterator[None]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):  # no locks there
+                raise
         yield
 
 

@@ -76,7 +76,7 @@ def check_uri(index: str, uri: str, instead: str) -> None:
     Raises:
         UserError: It has one; the message does not.
     """
-    if re.search(r"//[^/@]*:[^/@]+@|password=", uri):
+    if re.search(r"//[^/@]*:[^@]+@|password\s*=", uri):
         raise UserError(
             f"indexes {index}: uri: expected no password in it, got one: set {instead} instead"
         )

@@ -164,7 +164,8 @@ def in_turn(what: object) -> Iterator[None]:
     if _here.count == 1:
         yield
         return
-    with locked(Path(tempfile.gettempdir()) / f"mrlbench-{digest(what)[:16]}"):
+    user = os.getuid() if hasattr(os, "getuid") else ""  # another's folder could not be locked
+    with locked(Path(tempfile.gettempdir()) / f"mrlbench-{user}-{digest(what)[:16]}"):
         yield
 
 

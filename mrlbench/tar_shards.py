@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from http.client import HTTPException
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -73,10 +74,16 @@ def find_shards(pattern: str, data_dir: Path) -> tuple[Path, ...]:
         UserError: There is none, or one of them is not there.
     """
     if pattern.startswith(("http://", "https://")):
-        return tuple(_fetched(address, data_dir) for address in expand(pattern))
+        addresses = expand(pattern)
+        if not addresses:
+            raise UserError(f"expected shards {pattern}, got no number in it: the first is larger")
+        return tuple(_fetched(address, data_dir) for address in addresses)
     paths = [data_dir / each for each in expand(pattern)]
     if any(mark in pattern for mark in "*?["):
-        paths = sorted(path for each in expand(pattern) for path in data_dir.glob(each))
+        start = Path(pattern).anchor  # of an address from the root on
+        root = Path(start) if start else data_dir
+        wanted = expand(pattern.removeprefix(start))
+        paths = sorted(path for each in wanted for path in root.glob(each))
     missing = next((path for path in paths if not path.is_file()), None)
     if missing or not paths:
         raise UserError(f"expected shards {pattern} in {data_dir}, got no {missing or 'file'}")
@@ -111,8 +118,11 @@ def _samples_of(path: Path) -> Iterator[tuple[str, tuple[int, int], int]]:
             for key, members in groupby(files, lambda member: _split(member.name)[0]):
                 image, label = _image_and_label(path, key, list(members), tar)
                 yield key, (image.offset_data, image.size), label
-            if tar.offset + tarfile.BLOCKSIZE > path.stat().st_size:  # where a block of zeros is
-                raise tarfile.ReadError("it was cut off")
+            with path.open("rb") as file:
+                file.seek(tar.offset)
+                end = file.read(tarfile.BLOCKSIZE)
+            if end != bytes(tarfile.BLOCKSIZE):  # tarfile takes a damaged header for the end
+                raise tarfile.ReadError("it was cut off or is damaged")
     except (tarfile.TarError, OSError) as error:
         raise UserError(f"expected a whole, uncompressed tar file in {path}: {error}") from error
 
@@ -158,6 +168,6 @@ def _fetched(address: str, data_dir: Path) -> Path:
                     work.advance(len(piece))
             if size and file.tell() != size:
                 raise OSError(f"{file.tell()} of {size} bytes came")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise UserError(f"expected a shard at {address}: {error}") from error
     return path

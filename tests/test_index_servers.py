@@ -13,6 +13,7 @@ from mrlbench import progress
 from mrlbench.arrays import prefix
 from mrlbench.errors import UserError
 from mrlbench.experiment import IndexPlugin
+from mrlbench.index_server import check_uri
 from mrlbench.plugins import load
 from mrlbench.search import nested_search
 from mrlbench.search.adaptive import Schedule, run_schedule
@@ -394,3 +395,25 @@ def test_the_label_of_an_index_says_the_kind_of_server_only():
 
     assert label("http://host:19530") == "milvus(uri=http)"
     assert label("here/milvus.db") == "milvus(uri=file)"
+
+
+@pytest.mark.parametrize(
+    ("uri", "secret"),
+    [
+        ("postgresql://user:secret@host/db", True),
+        ("postgresql://user:se/cret@host/db", True),
+        ("http://root:Mil/vus@host:19530", True),
+        ("host=h password = secret", True),
+        ("postgresql://user@host:5432/db", False),
+        ("http://host:19530", False),
+        ("", False),
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(uri, secret):
+    if not secret:
+        check_uri("milvus", uri, "MILVUS_TOKEN")
+        return
+    with pytest.raises(UserError, match="no password in it, got one: set") as raised:
+        check_uri("milvus", uri, "MILVUS_TOKEN")
+    assert "ret" not in str(raised.value)
+    assert "vus@" not in str(raised.value)

@@ -113,6 +113,22 @@ def test_processes_write_their_rows_of_one_file_and_go_on(as_rank, tmp_path, mon
     assert not RowsFile(path, (200, 3), "made of that").is_whole()
 
 
+def test_an_older_file_beside_a_part_is_not_whole(tmp_path):
+    """Killed when all rows of a new model were noted, and before they took the old ones' place."""
+    path = tmp_path / "database.npy"
+    np.save(path, np.zeros((2, 3), dtype=np.float32))
+    new = RowsFile(path, (2, 3), "of the new model")
+    new.begin(0)
+    new.append(np.ones((2, 3), dtype=np.float32))
+    new._keep()
+    assert not RowsFile(path, (2, 3), "of the new model").is_whole()
+    again = RowsFile(path, (2, 3), "of the new model")
+    assert again.begin(0) == 2
+    again.finish()
+    assert RowsFile(path, (2, 3), "of the new model").is_whole()
+    np.testing.assert_array_equal(np.load(path), np.ones((2, 3)))
+
+
 def test_another_number_of_processes_begins_anew(as_rank, tmp_path, monkeypatch):
     monkeypatch.setattr(ranks, "wait", lambda: None)
     path, ones = tmp_path / "database.npy", np.ones((100, 2), np.float32)

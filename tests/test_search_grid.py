@@ -525,6 +525,7 @@ def test_a_grid_is_the_product_of_its_lists(tmp_path, source):
             "dims: expected dims from 1 to 16, got 32",
         ),
         ("indexes = [{name = 'exact'}]\nk = [301]", "k: expected 1 to 300, the rows"),
+        ("indexes = [{name = 'pgvector'}]", "got the server pgvector: measure it by bench-search"),
         ("indexes = [{name = 'exact'}]\nrepeats = 3", "repeats: Input should be greater than"),
         (
             "indexes = [{name = 'exact'}]\npipelines = [{rerank_dims = [16], lengths = [9]}]",

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from mrlbench.datasets.webdataset import webdataset
 from mrlbench.errors import UserError
 from mrlbench.images import ImageFiles
-from mrlbench.tar_shards import expand
+from mrlbench.tar_shards import expand, find_shards
 
 PER_SHARD = 40
 
@@ -106,6 +106,14 @@ def test_damaged_shards_are_refused_by_name(shards, tmp_path):
         (tmp_path / "cut.tar").write_bytes(content[:size])
         with pytest.raises(UserError, match=f"whole, uncompressed tar file in .*cut.tar: .*{why}"):
             webdataset(tmp_path, TRAIN, "cut.tar")
+    flipped = bytearray(content)
+    flipped[after] ^= 1  # of a header: tarfile would take it for the end
+    (tmp_path / "cut.tar").write_bytes(flipped)
+    with pytest.raises(UserError, match="cut.tar: it was cut off or is damaged"):
+        webdataset(tmp_path, TRAIN, "cut.tar")
+    assert find_shards(str(tmp_path / "digits-*.tar"), tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="the first is larger"):
+        find_shards("http://127.0.0.1/t-{9..3}.tar", tmp_path)
     with tarfile.open(tmp_path / "packed.tar", "w:gz") as tar:
         add(tar, "a.png", b"")
     with pytest.raises(UserError, match="whole, uncompressed tar file in .*packed.tar"):

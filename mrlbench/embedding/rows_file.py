@@ -35,7 +35,9 @@ class RowsFile:
     def is_whole(self) -> bool:
         """Tell whether an earlier call wrote all for the same inputs."""
         rows = self._rows(self._path.with_suffix(".json"))
-        return ranks.same(rows == self._shape[0] and self._path.exists())
+        # beside a part, what stands there is older: that of an earlier model, perhaps
+        whole = self._path.exists() and not self._partial.exists()
+        return ranks.same(rows == self._shape[0] and whole)
 
     def begin(self, first: int) -> int:
         """Make the file, if it is not there to be gone on with.

@@ -91,6 +91,7 @@ class pgvector:
 
     def _open(self, place: Place) -> None:
         """Connect to the server of a place."""
+        self._beam = 0  # of the connection; not yet set
         self._place, first, dim = place, place.arguments["first_dim"], place.dim
         if not 0 < first <= min(HALF_DIMS, dim) or dim > STORED_DIMS:
             raise UserError(
@@ -153,7 +154,10 @@ class pgvector:
         ids: IntArray = np.full((len(queries), k), -1)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         with _asking(self._place.uri), self._connection.cursor() as cursor:
-            cursor.execute(f"SET hnsw.ef_search = {min(max(effort, k), LARGEST_EF)}")
+            beam = min(max(effort, k), LARGEST_EF)
+            if beam != self._beam:  # not for each query: it is a round trip of its own
+                cursor.execute(f"SET hnsw.ef_search = {beam}")
+                self._beam = beam
             for block in blocks(len(queries), BATCH):
                 asked = [{"query": query} for query in queries[block]]
                 cursor.executemany(self.sql(k, effort), asked, returning=True)

@@ -103,6 +103,11 @@ def _variants(table: IndexPlugin) -> Iterator[IndexPlugin]:
 
 def _searches(grid: Grid, plugin: IndexPlugin, dim: int) -> Iterator[Search]:
     index: Index = make("indexes", plugin.name, plugin.arguments)
+    if hasattr(index, "server"):  # it outlives the process, and a stand-in is not timed
+        raise UserError(
+            f"indexes: expected indexes of this process, got the server {plugin.name}: measure it "
+            f"by bench-search --index {plugin.name}"
+        )
     for k in grid.k:
         for effort in different_efforts(index, plugin.efforts, k):
             yield Search(k, effort)

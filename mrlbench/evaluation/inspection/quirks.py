@@ -114,9 +114,11 @@ def note_quirks(embeddings: Embeddings, database: FloatArray) -> tuple[str, ...]
                 f"{known.name} has {known.width} coordinates, and here are {embeddings.width}: "
                 "these were cut before"
             )
-        if known.name == LAYER_NORMED and not centred:
+        if known.name == LAYER_NORMED and centred != (embeddings.width == known.width):
             notes.append(
-                "rows do not have a mean of 0, so the layer norm was left out, or came after a cut"
+                "rows have a mean of 0, so the layer norm came after the cut"
+                if centred
+                else "rows do not have a mean of 0, so the layer norm was left out"
             )
     elif centred:
         notes.append(
