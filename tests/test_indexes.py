@@ -163,6 +163,43 @@ def test_adanns_ivf_chooses_cells_at_one_prefix_and_scans_at_another(vectors):
     assert_allclose(found.scores, np.take_along_axis(scores, expected, 1), atol=1e-6)
 
 
+@pytest.mark.parametrize("width", [1, 3, 4, D])
+def test_batched_ivf_is_exact_within_the_cells_probed(vectors, width):
+    rows = np.concatenate([vectors[:N], vectors[:40], np.zeros((3, D), np.float32)])  # ties too
+    database, queries = prefix(rows, width), prefix(vectors[N:], width)
+    index = load("indexes", "batched-ivf")(cells=10)
+    index.build(database)
+    found = index.search(queries, 30, 3)
+    centres = np.empty((10, width), dtype=np.float32)
+    centres[index._centres.ids] = index._centres.values.reshape(width, 16).T[:10]
+    cell = np.repeat(np.arange(10), np.diff(index._lists.starts))[np.argsort(index._lists.ids)]
+    assert_array_equal(cell[:N], (database @ centres.T).argmax(axis=1)[:N])
+    probed = np.argsort(-(queries @ centres.T), axis=1, kind="stable")[:, :3]  # (Q, 3)
+    scores = queries.astype(np.float64) @ database.T.astype(np.float64)  # (Q, N)
+    inside = (cell[None, :, None] == probed[:, None, :]).any(axis=2)
+    scores[~inside] = -np.inf
+    expected = np.sort(scores, axis=1)[:, ::-1][:, :30]
+    assert_allclose(found.scores, expected, atol=1e-6)
+    there = found.ids >= 0
+    assert_array_equal(there, np.isfinite(expected))
+    own = np.take_along_axis(scores, np.maximum(found.ids, 0), axis=1)
+    assert_allclose(own[there], found.scores[there], atol=1e-6)
+    assert all(len(set(ids[ids >= 0])) == (ids >= 0).sum() for ids in found.ids)
+    tied = (found.scores[:, 1:] == found.scores[:, :-1]) & there[:, 1:]
+    assert (found.ids[:, 1:][tied] > found.ids[:, :-1][tied]).all()
+    assert tied.any()
+    assert index.distance_computations() == inside.sum() + Q * 10
+
+
+def test_a_batch_and_single_queries_find_the_same_in_cells(vectors):
+    index = load("indexes", "batched-ivf")()
+    index.build(vectors[:N])
+    together = index.search(vectors[N:], 100, 4)
+    for row in range(Q):
+        alone = index.search(vectors[N + row : N + row + 1], 100, 4)
+        assert_array_equal(alone.ids[0], together.ids[row])
+
+
 def test_adanns_opq_codes_a_prefix_alone(vectors):
     one, other = vectors[:N].copy(), vectors[:N].copy()
     other[:, 8:] = 0  # what is behind the prefix changes nothing
@@ -182,7 +219,7 @@ def test_an_effort_below_k_is_k_where_it_is_a_beam(index, vectors):
         assert_array_equal(few.ids, enough.ids)
 
 
-@pytest.mark.parametrize("name", ["exact", "hnswlib"])
+@pytest.mark.parametrize("name", ["exact", "hnswlib", "batched-ivf"])
 def test_a_file_that_is_cut_off_is_no_index(name, vectors, tmp_path):
     index = load("indexes", name)()
     index.build(vectors[:N])

@@ -7,7 +7,7 @@ import torch
 from mrlbench.arrays import prefix
 from mrlbench.errors import UserError
 from mrlbench.search import nested, nested_search
-from mrlbench.search.kernels import from_keys, to_key
+from mrlbench.search.kernels import from_keys, keep_best, to_key
 from mrlbench.search.nested_torch import search_in_torch
 
 DIMS = [1, 3, 8, 32]
@@ -200,3 +200,21 @@ def test_prefix_cuts_and_then_normalises():
     assert vectors[0, 0] == 3
     tiny = np.array([[3e-30, 4e-30]], dtype=np.float32)
     np.testing.assert_allclose(prefix(tiny, 2), [[0.6, 0.8]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 7, 8, 64, 200])
+def test_the_best_keys_are_kept_with_few_others(k):
+    random = np.random.default_rng(k)
+    extremes = [np.iinfo(np.int64).min + 1, -1, 0, 1, np.iinfo(np.int64).max]
+    for size in (k + 1, 2 * k + 64):
+        wide = random.integers(-(2**62), 2**62, size + 10)
+        near = random.permutation(size + 10) + 2**40  # neighbouring keys: ties but for their ids
+        for keys in (wide, near, np.concatenate([extremes, near])):
+            keys = np.unique(keys)
+            random.shuffle(keys)
+            best = np.sort(keys)[::-1][:k]
+            count, lowest = keep_best(keys, k)
+            assert k <= count <= k + k // 8
+            assert set(best) <= set(keys[:count])
+            assert len(set(keys[:count])) == count
+            assert keys[:count].min() >= lowest

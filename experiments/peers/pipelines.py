@@ -5,9 +5,10 @@ python experiments/peers/pipelines.py --size 100000        # made-up ones: at eq
 
 (a) like for like, as the paper has it: a graph at Ds with a rerank of 200 at D, against the graph
 of the same library at D; (b) best against best: any pipeline here against the fastest of the graphs
-at D. Each is taken at the lowest effort that surely (by two standard errors) reaches the goal on a
-fifth of the queries; quality is reported on the others. Graphs and cells are built outside the
-clock; queries at D come normalised, a pipeline cuts and normalises inside the clock.
+at D, each mode (a batch, one query at a time) with the pipeline and the graph that are fastest in
+it. Each is taken at the lowest effort that reaches the goal on both halves of the tuning queries,
+so that not the luckiest of hundreds is taken; quality is reported on the others. Graphs and cells
+are built outside the clock; queries at D come normalised, a pipeline cuts and normalises inside it.
 
 A graph of a million rows takes an hour: `--keep DIR` holds the made-up vectors and what was built
 from them (20 GB at a million), so that a run that was stopped goes on; `--build-only` stops there.
@@ -16,8 +17,9 @@ from them (20 GB at a million), so that a run that was stopped goes on; `--build
 import csv
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,33 +27,53 @@ import numpy as np
 import typer
 from common import Ratio, in_turn, synthetic, tell, write
 
-from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, prefix
+from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks, prefix
 from mrlbench.embedding.folder import open_embeddings
 from mrlbench.embedding.relevance import Relevance
 from mrlbench.evaluation.scores import metric_scores, recall_scores
+from mrlbench.faiss_index import cells_for
 from mrlbench.files import replacing
 from mrlbench.plugins import load
 from mrlbench.protocols import Index
 from mrlbench.search import nested_search
 from mrlbench.search.adaptive import Schedule
 from mrlbench.search.pipeline import Pipeline
-from mrlbench.splits import tuning_split
 from mrlbench.threads import use_threads
 
 GRAPHS = ("hnsw", "hnswlib", "usearch")  # each with 32 links and 40 candidates, as in the paper
 EFFORTS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
 PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-CELLS = ("ivf", "ivf-pq")  # their effort is the number of cells probed
+# `/2`: half as many cells
+CELLS = (
+    "ivf",
+    "ivf-pq",
+    "batched-ivf",
+    "batched-ivf/2",
+    "batched-ivf/4",
+)  # their effort is the number of cells probed
 SHORTLISTS = (20, 40, 80, 120, 200, 400, 800, 1600)
 MIDDLES, LASTS = (64, 128, 256), (10, 20, 40)
 DIMS = (16, 32, 64, 128)
 K, LIKE_FOR_LIKE = 10, 200
 TOLERANCE = 0.001  # of mAP@10 below exact search at full width
 GOAL = 0.95  # recall_full@10 where there are no labels
-SURE = 2  # standard errors
-FINALISTS = 4
+TUNING_SHARE = 0.5  # of the queries
+FINALISTS = 6
+HOPELESS = (1.5, 4)  # times as slow as the fastest so far: a ladder, and one rerank of all
 BLOCK = 16_384
+MODES = ("batch", "single")
 SINGLE = 500  # queries that are asked one at a time
+
+
+def _codes(rows: FloatArray) -> AnyFloatArray:
+    codes: Any = np.round(rows * (127 / np.abs(rows).max(axis=1, keepdims=True))).astype(np.int8)
+    return codes  # type: ignore[no-any-return]
+
+
+STORES: dict[str, Callable[[FloatArray], AnyFloatArray]] = {
+    "int8": _codes,
+    "float16": lambda rows: rows.astype(np.float16),
+}
 
 
 @dataclass(frozen=True)
@@ -79,35 +101,41 @@ class Data:
         return metric_scores(self.relevance.judge(found.ids[:, :K]), [K])[f"map@{K}"]
 
     def reaches(self, scores: FloatArray) -> bool:
-        """Tell whether the tuning queries, (T,), surely are good enough: by two standard errors.
+        """Tell whether both halves of the tuning queries, (T,), are good enough.
 
-        By the mean alone, the luckiest of hundreds of pipelines would be taken.
+        By the mean over all, the luckiest of hundreds of pipelines would be taken.
         """
-        if self.relevance is None:
-            above = scores - GOAL
-        else:
-            above = scores - self.quality(self.truth)[self.tuning] + TOLERANCE
-        return float(above.mean()) >= SURE * float(above.std(ddof=1)) / len(above) ** 0.5
+        above = scores - self.goal
+        return min(above[::2].mean(), above[1::2].mean()) >= 0
 
-    @property
+    @cached_property
+    def goal(self) -> AnyFloatArray:
+        """What the scores of the tuning queries are to reach, (T,)."""
+        if self.relevance is None:
+            return np.full(len(self.tuning), GOAL)
+        return self.quality(self.truth)[self.tuning] - TOLERANCE
+
+    @cached_property
     def tuning(self) -> IntArray:
         """The queries that efforts are chosen on."""
-        return tuning_split(len(self.queries), 0)[0]
+        order = np.random.default_rng(0).permutation(len(self.queries))
+        return order[: round(TUNING_SHARE * len(order))]
 
-    @property
+    @cached_property
     def reporting(self) -> IntArray:
         """The others."""
-        return tuning_split(len(self.queries), 0)[1]
+        return np.setdiff1d(np.arange(len(self.queries)), self.tuning)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A search that reaches the goal on the tuning queries."""
+    """A search, and whether it reaches the goal on the tuning queries."""
 
     name: str
     pipeline: Pipeline
     unit: FloatArray | None  # queries at D, normalised before; None cuts inside the clock
     seconds: float  # for all tuning queries
+    reached: bool
 
     def search(self, data: Data, rows: slice | IntArray) -> Neighbors:
         """Find the 10 nearest for some of the queries."""
@@ -120,7 +148,7 @@ def main(
     size: int = 100_000,
     queries: int = 10_000,
     graphs: str = ",".join(GRAPHS),
-    firsts: str = "ivf,ivf-pq,hnsw",
+    firsts: str = "batched-ivf,batched-ivf/2,batched-ivf/4,ivf,ivf-pq,hnsw",
     dims: str = ",".join(map(str, DIMS)),
     repeats: int = 5,
     name: str = "pipelines",
@@ -153,17 +181,20 @@ def main(
         candidates = _like_for_like(data, graph, narrow_dims, keep)
         for first in sorted(candidates, key=lambda each: each.seconds)[:1]:
             narrow.append(first)
-            _compare("like for like", data, first, choice, used, repeats, rows, stages)
+            _compare("like for like", data, first, choice, used, repeats, rows, stages, MODES)
             write(name, rows, used, out)
     firsts_there = list(itertools.product(narrow_dims, firsts.split(",")))
     finalists = [*_best(data, width, firsts_there, keep), *narrow]
     if not plain or not finalists:
         raise SystemExit("no graph at full width, or no pipeline, reaches the goal")
-    winner = min(finalists, key=lambda each: _seconds(each, data))
-    fastest = min(plain, key=lambda each: _seconds(each, data))
-    for count in sorted({1, used}):
+    for count, mode in itertools.product(sorted({1, used}), MODES):
         use_threads(count)
-        _compare("best against best", data, winner, fastest, count, repeats, rows, stages)
+        winner, fastest = (
+            min(choices, key=lambda each: _seconds(each, data, mode))
+            for choices in (finalists, plain)
+        )
+        what = "best against best"
+        _compare(what, data, winner, fastest, count, repeats, rows, stages, [mode])
         write(name, rows, used, out)
     use_threads(used)
     with replacing(out / f"{name}_stages.csv") as path, path.open("w", newline="") as file:
@@ -201,8 +232,8 @@ def _made_up(size: int, keep: Path | None) -> FloatArray:
 
 
 def _build(name: str, database: FloatArray, dim: int, keep: Path | None) -> Index:
-    index: Index = load("indexes", name)()
-    kept = None if keep is None else keep / f"{name}_{len(database)}x{dim}"
+    index = _empty(name, len(database))
+    kept = None if keep is None else keep / f"{name.replace('/', '-')}_{len(database)}x{dim}"
     if kept is not None and kept.exists():
         index.load(kept / "index")
         return index
@@ -215,6 +246,13 @@ def _build(name: str, database: FloatArray, dim: int, keep: Path | None) -> Inde
         part.mkdir(parents=True, exist_ok=True)
         index.save(part / "index")
         part.rename(kept)
+    return index
+
+
+def _empty(name: str, rows: int) -> Index:
+    plain, _, share = name.partition("/")
+    arguments = {"cells": cells_for(rows) // int(share)} if share else {}
+    index: Index = load("indexes", plain)(**arguments)
     return index
 
 
@@ -239,19 +277,19 @@ def _lowest(data: Data, name: str, first: Pipeline, unit: FloatArray | None) -> 
             continue
         pipeline = replace(first, effort=effort)
         choice = _tried(data, f"{name}, effort {effort}", pipeline, unit)
-        if choice is not None:
+        if choice.reached:
             return choice
     typer.echo(f"{name}: the goal is not reached at any effort")
     return None
 
 
-def _tried(data: Data, name: str, pipeline: Pipeline, unit: FloatArray | None) -> Choice | None:
-    choice = Choice(name, pipeline, unit, 0.0)
+def _tried(data: Data, name: str, pipeline: Pipeline, unit: FloatArray | None) -> Choice:
+    choice = Choice(name, pipeline, unit, 0.0, reached=False)
     started = time.perf_counter()
     found = choice.search(data, data.tuning)
     seconds = time.perf_counter() - started
     scores = data.quality(_spread(found, data))[data.tuning]
-    return replace(choice, seconds=seconds) if data.reaches(scores) else None
+    return replace(choice, seconds=seconds, reached=data.reaches(scores))
 
 
 def _spread(found: Neighbors, data: Data) -> Neighbors:
@@ -265,23 +303,39 @@ def _spread(found: Neighbors, data: Data) -> Neighbors:
 def _best(
     data: Data, width: int, firsts: Sequence[tuple[int, str]], keep: Path | None
 ) -> list[Choice]:
-    """Take the fastest pipelines on the tuning queries, and the same from smaller stores."""
-    found = sorted(_pipelines(data, width, firsts, keep), key=lambda each: each.seconds)
-    return found[:FINALISTS] + _from_smaller_stores(data, found[:FINALISTS])
+    """Take the fastest pipelines on the tuning queries, reranked from the smallest store."""
+    for name, convert in STORES.items():
+        # in blocks: a copy of a million rows in float32 would be 8 GB
+        parts = blocks(len(data.database), BLOCK)
+        store = np.concatenate([convert(data.database[part]) for part in parts])
+        found = list(_pipelines(data, width, firsts, keep, name, store))
+        if found:
+            return sorted(found, key=lambda each: each.seconds)[:FINALISTS]
+    return []
 
 
 def _pipelines(
-    data: Data, width: int, firsts: Sequence[tuple[int, str]], keep: Path | None
+    data: Data,
+    width: int,
+    firsts: Sequence[tuple[int, str]],
+    keep: Path | None,
+    store: str,
+    rows: AnyFloatArray,
 ) -> Iterator[Choice]:
-    """Find, for each kind of pipeline, the lowest effort and shortest list that reach the goal."""
+    """Find, for each kind of pipeline, the lowest effort and shortest list that reach the goal.
+
+    What is much slower than the fastest so far is not gone on with: more effort makes it no faster.
+    """
+    fastest = float("inf")
     for dim, name in firsts:
         efforts = PROBES if name in CELLS else EFFORTS
         index = _build(name, data.database, dim, keep)
         reached: set[Schedule] = set()
+        hopeless: set[Schedule] = set()
         for effort, ladder in itertools.product(efforts, _ladders(dim, width)):
             length = ladder.lengths[0]
             direct = Schedule(dim, (width,), (length,))  # no ladder of this length can do better
-            if ladder in reached or (ladder != direct and direct not in reached):
+            if ladder in reached | hopeless or (ladder != direct and direct not in reached):
                 continue
             if name == "hnsw" and effort < length:
                 continue
@@ -289,32 +343,15 @@ def _pipelines(
                 f"{count} at {wide}"
                 for count, wide in zip(ladder.lengths, ladder.rerank_dims, strict=True)
             )
-            pipeline = Pipeline(index, dim, effort, data.database, ladder)
-            found = _tried(data, f"{name} at {dim}, effort {effort}, {steps}", pipeline, None)
-            if found is not None:
+            pipeline = Pipeline(index, dim, effort, rows, ladder)
+            label = f"{name} at {dim}, effort {effort}, {steps}, from {store}"
+            found = _tried(data, label, pipeline, None)
+            if found.reached:
                 reached.add(ladder)
+                fastest = min(fastest, found.seconds)
                 yield found
-
-
-def _from_smaller_stores(data: Data, choices: Sequence[Choice]) -> list[Choice]:
-    """Rerank from int8 codes where the goal is still reached, else from half-precision rows."""
-    for name, convert in (("int8", _codes), ("float16", lambda rows: rows.astype(np.float16))):
-        # in blocks: a copy of a million rows in float32 would be 8 GB
-        blocks = range(0, len(data.database), BLOCK)
-        store = np.concatenate([convert(data.database[at : at + BLOCK]) for at in blocks])
-        tried = [
-            _tried(data, f"{each.name}, from {name}", replace(each.pipeline, database=store), None)
-            for each in choices
-        ]
-        reached = [each for each in tried if each is not None]
-        if reached:
-            return reached
-    return []
-
-
-def _codes(rows: FloatArray) -> AnyFloatArray:
-    codes: Any = np.round(rows * (127 / np.abs(rows).max(axis=1, keepdims=True))).astype(np.int8)
-    return codes  # type: ignore[no-any-return]
+            elif found.seconds > fastest * HOPELESS[ladder == direct]:
+                hopeless.add(ladder)
 
 
 def _ladders(dim: int, width: int) -> Sequence[Schedule]:
@@ -325,11 +362,19 @@ def _ladders(dim: int, width: int) -> Sequence[Schedule]:
     return ladders
 
 
-def _seconds(choice: Choice, data: Data) -> float:
+def _asked(mode: str, data: Data) -> list[slice]:
+    """Say what is asked at once in a mode: all queries, or some one at a time."""
+    if mode == "batch":
+        return [slice(None)]
+    return [slice(row, row + 1) for row in range(min(SINGLE, len(data.queries)))]
+
+
+def _seconds(choice: Choice, data: Data, mode: str) -> float:
     times = []
     for _ in range(4):
         started = time.perf_counter()
-        choice.search(data, slice(None))
+        for asked in _asked(mode, data):
+            choice.search(data, asked)
         times.append(time.perf_counter() - started)
     return float(np.median(times[1:]))
 
@@ -343,8 +388,9 @@ def _compare(
     repeats: int,
     rows: list[Ratio],
     stages: list[dict[str, Any]],
+    modes: Sequence[str],
 ) -> None:
-    """Time a pipeline and a graph in turn, in batch and one query at a time."""
+    """Time a pipeline and a graph in turn, in a batch or one query at a time."""
     reached = [
         float(data.quality(each.search(data, slice(None)))[data.reporting].mean())
         for each in (ours, peer)
@@ -352,13 +398,14 @@ def _compare(
     measure = "recall_full@10" if data.relevance is None else "mAP@10"
     exact = float(data.quality(data.truth)[data.reporting].mean())
     quality = f"{measure} {reached[0]:.4f} against {reached[1]:.4f}, exact {exact:.4f}"
-    ones = [slice(row, row + 1) for row in range(min(SINGLE, len(data.queries)))]
-    modes = {
-        "batch": (len(data.queries), lambda each: each.search(data, slice(None))),
-        "single": (len(ones), lambda each: [each.search(data, one) for one in ones]),
-    }
-    for mode, (count, run) in modes.items():
-        times: dict[str, Any] = in_turn(lambda: run(ours), lambda: run(peer), repeats)  # noqa: B023
+    for mode in modes:
+        asked = _asked(mode, data)
+        count = len(data.queries) if mode == "batch" else len(asked)
+        times: dict[str, Any] = in_turn(
+            lambda asked=asked: [ours.search(data, each) for each in asked],
+            lambda asked=asked: [peer.search(data, each) for each in asked],
+            repeats,
+        )
         micro = [times[key] / count * 1e6 for key in ("seconds_ours", "seconds_peer")]
         rows.append(
             tell(
@@ -379,6 +426,8 @@ def _compare(
                 )
             )
         )
+    if "batch" not in modes:
+        return
     for label, choice in (("ours", ours), ("peer", peer)):
         for cost in choice.pipeline.costs(data.queries, K):
             cells = {"what": what, "threads": threads, "side": label, "pipeline": choice.name}

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks
 from mrlbench.embedding.shards import Shards
-from mrlbench.search.gather import climb, order, score_prefixes
+from mrlbench.search.gather import add_step, pack, score_prefixes, take
 from mrlbench.search.rows import readable, scaled_with_norms
 from mrlbench.threads import threads_in_use
 
@@ -75,7 +76,7 @@ def rerank(
     def work(part: slice) -> None:
         cosines = _cosines(database, queries[part], shortlist[part], dims)
         for place, each in enumerate(found):
-            order(shortlist[part], cosines[:, :, place], each.ids[part], each.scores[part])
+            _order(shortlist[part], cosines[:, :, place], each.of(part))
 
     _share(work, len(queries), threads)
     return dict(zip(dims, found, strict=True))
@@ -108,7 +109,7 @@ def rerank_lengths(
         ids = shortlist[part, : max(lengths)]
         cosines = _cosines(database, queries[part], ids, [dim])[:, :, 0]
         for length, each in found.items():
-            order(ids[:, :length], cosines[:, :length], each.ids[part], each.scores[part])
+            _order(ids[:, :length], cosines[:, :length], each.of(part))
 
     _share(work, len(queries), threads)
     return found
@@ -139,15 +140,35 @@ def run_schedule(
     """
     ids = shortlist[:, : schedule.lengths[0]].copy()
     scores = np.zeros(ids.shape, dtype=np.float32)
-    dims, lengths = (np.array(each) for each in (schedule.rerank_dims, schedule.lengths))
     rows = readable(database)
 
     def work(part: slice) -> None:
-        asked, squares = _asked(queries[part], schedule.rerank_dims)
-        climb(rows, asked, squares, dims, lengths, ids[part], scores[part])
+        _climb(rows, queries[part], schedule, ids[part], scores[part])
 
     _share(work, len(queries), threads)
     return Neighbors(ids, scores)
+
+
+def _climb(
+    rows: Any,  # noqa: ANN401 (floats, or the bits of halves)
+    queries: AnyFloatArray,
+    schedule: Schedule,
+    ids: IntArray,
+    scores: FloatArray,
+) -> None:
+    """Follow the ladder for some queries: each step adds coordinates to the sums of the last."""
+    asked, lengths = _asked(queries, schedule.rerank_dims)
+    products, squares = (np.zeros(ids.shape, dtype=np.float32) for _ in range(2))
+    start = 0
+    for step, (dim, length) in enumerate(zip(schedule.rerank_dims, schedule.lengths, strict=True)):
+        cosines = np.empty((len(ids), length), dtype=np.float32)
+        keys = np.empty(cosines.shape, dtype=np.int64)
+        add_step(rows, asked, lengths[:, step], start, dim, ids, products, squares, cosines, keys)
+        keys.sort(axis=1)  # by NumPy, with the processor's vectors
+        take(keys, cosines, scores[:, :length])
+        for each in (ids, products, squares):
+            take(keys, each[:, :length].copy(), each[:, :length])
+        start = dim
 
 
 def _share(work: Callable[[slice], None], queries: int, threads: int | None) -> None:
@@ -182,6 +203,15 @@ def _asked(queries: AnyFloatArray, dims: Sequence[int]) -> tuple[FloatArray, Any
     """Scale queries as the search does, (B, d), and sum the squares of their prefixes, (B, M)."""
     asked, norms = scaled_with_norms(queries, dims)
     return asked, np.ascontiguousarray(np.square(norms).T)
+
+
+def _order(ids: IntArray, cosines: FloatArray, out: Neighbors) -> None:
+    """Sort candidates, (B, K), nearest first; ties keep their order."""
+    keys = np.empty(ids.shape, dtype=np.int64)
+    pack(cosines, keys)
+    keys.sort(axis=1)  # by NumPy, with the processor's vectors
+    take(keys, ids, out.ids)
+    take(keys, cosines, out.scores)
 
 
 def _empty(shape: tuple[int, ...]) -> Neighbors:

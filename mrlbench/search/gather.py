@@ -11,10 +11,10 @@ import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray
 from mrlbench.search.instructions import number, prefetch, wide_number
-from mrlbench.search.kernels import to_key
+from mrlbench.search.kernels import id_of, to_key
 
-AHEAD = 512  # coordinates of a later candidate that are asked for early; the rest come in order
-DISTANCE = 2  # how many candidates later
+AHEAD = 2048  # bytes of a later candidate that are asked for early; the rest come in order
+DISTANCE = 3  # how many candidates later
 LINE = 64  # bytes
 SMALLEST, LARGEST = np.float32(1e-30), np.float32(1e30)  # sums of squares that float32 holds well
 
@@ -23,7 +23,8 @@ SMALLEST, LARGEST = np.float32(1e-30), np.float32(1e30)  # sums of squares that 
 def _fetch(database: Any, row: int, start: int, stop: int) -> None:  # noqa: ANN401
     """Bring the coordinates of a candidate near while another one is being summed."""
     if row >= 0:
-        for column in range(start, min(stop, start + AHEAD), LINE // database.itemsize):
+        size = database.itemsize
+        for column in range(start, min(stop, start + AHEAD // size), LINE // size):
             prefetch(database, row, column)
 
 
@@ -31,15 +32,12 @@ def _fetch(database: Any, row: int, start: int, stop: int) -> None:  # noqa: ANN
 def _add(
     row: Any,  # noqa: ANN401
     query: FloatArray,
-    start: int,
-    stop: int,
 ) -> tuple[np.float32, np.float32]:
-    """Give the product of two vectors over some coordinates, and the row's sum of squares."""
-    some, asked = row[start:stop], query[start:stop]  # from 0 on: no index can be negative
+    """Give the product of two vectors, (d,), and the row's sum of squares."""
     product, square = np.float32(0), np.float32(0)
-    for column in range(len(some)):
-        value = number(some[column])
-        product += value * asked[column]
+    for column in range(len(row)):
+        value = number(row[column])
+        product += value * query[column]
         square += value * value
     return product, square
 
@@ -86,102 +84,81 @@ def score_prefixes(
     """
     last = ids.shape[1] - 1
     for query in range(ids.shape[0]):
+        vector = queries[query]
         for place in range(ids.shape[1]):
             identity = ids[query, place]
             _fetch(database, ids[query, min(place + DISTANCE, last)], 0, dims[-1])
             if identity < 0:
                 cosines[query, place] = -np.inf
                 continue
-            row, vector = database[identity], queries[query]
+            row = database[identity]
             product, square, start = np.float32(0), np.float32(0), 0
             for step in range(len(dims)):
-                more, squares = _add(row, vector, start, dims[step])
-                product, square, start = product + more, square + squares, dims[step]
+                stop = dims[step]
+                # slices from 0 on: an index that could be negative would not be vectorised
+                more, squares = _add(row[start:stop], vector[start:stop])
+                product, square, start = product + more, square + squares, stop
                 cosines[query, place, step] = _cosine(
-                    row, vector, start, product, square, asked[query, step]
+                    row, vector, stop, product, square, asked[query, step]
                 )
 
 
 @numba.njit(nogil=True, cache=True)
-def order(ids: IntArray, cosines: FloatArray, out_ids: IntArray, out_scores: FloatArray) -> None:
-    """Sort candidates, (B, K), nearest first; ties keep their order.
-
-    Args:
-        ids: (B, K).
-        cosines: (B, K).
-        out_ids: (B, K), filled.
-        out_scores: (B, K), filled.
-    """
-    keys = np.empty(ids.shape[1], dtype=np.int64)
-    for query in range(ids.shape[0]):
-        for place in range(len(keys)):
-            keys[place] = -to_key(cosines[query, place], place)
-        keys.sort()
-        for place in range(len(keys)):
-            origin = _place(keys[place])
-            out_ids[query, place] = ids[query, origin]
-            out_scores[query, place] = cosines[query, origin]
-
-
-@numba.njit(nogil=True, cache=True)
-def _place(negated: np.int64) -> np.int64:
-    """Unpack what `to_key` was given, from a key with its sign turned."""
-    return np.int64(0xFFFFFFFF) - (-negated & np.int64(0xFFFFFFFF))
-
-
-@numba.njit(nogil=True, cache=True)
-def climb(
+def add_step(
     database: Any,  # noqa: ANN401
     queries: FloatArray,
     asked: AnyFloatArray,
-    dims: IntArray,
-    lengths: IntArray,
+    start: int,
+    stop: int,
     ids: IntArray,
+    products: FloatArray,
+    squares: FloatArray,
     scores: FloatArray,
+    keys: IntArray,
 ) -> None:
-    """Follow a ladder of reranks; each step adds coordinates to the sums of the one before.
+    """Go on with the sums of candidates over the coordinates from `start` to `stop`.
 
     Args:
         database: (N, D), `readable`.
         queries: (B, D).
-        asked: (B, M), sums of squares of the queries' prefixes.
-        dims: (M,), increasing.
-        lengths: (M,), how many are reranked at each; not increasing.
-        ids: (B, K), K = lengths[0], nearest first; ordered anew.
-        scores: (B, K), filled with the cosine at the dim that each was last ranked at.
+        asked: (B,), sums of squares of their first `stop` coordinates.
+        start: Coordinates that the sums are already over.
+        stop: Coordinates that they are over afterwards.
+        ids: (B, K), K or more.
+        products: (B, K), updated.
+        squares: (B, K), updated.
+        scores: (B, K), filled with the cosines; -inf where the id is -1.
+        keys: (B, K), filled with scores and places, as `to_key` packs them.
     """
-    length = ids.shape[1]
-    products, squares = np.zeros(length, np.float32), np.zeros(length, np.float32)
-    keys, old = np.empty(length, dtype=np.int64), np.empty(length, dtype=np.int64)
-    old_products, old_squares = np.empty_like(products), np.empty_like(squares)
-    old_scores = np.empty_like(products)
-    for query in range(ids.shape[0]):
-        products[:], squares[:], start = 0, 0, 0
+    last = keys.shape[1] - 1
+    for query in range(keys.shape[0]):
         vector = queries[query]
-        for step in range(len(dims)):
-            dim, count = dims[step], lengths[step]
-            for place in range(count):
-                old[place] = ids[query, place]
-                _fetch(database, ids[query, min(place + DISTANCE, count - 1)], start, dim)
-                if old[place] < 0:
-                    old_scores[place] = -np.inf
-                else:
-                    row = database[old[place]]
-                    product, square = _add(row, vector, start, dim)
-                    old_products[place] = products[place] + product
-                    old_squares[place] = squares[place] + square
-                    old_scores[place] = _cosine(
-                        row,
-                        vector,
-                        dim,
-                        old_products[place],
-                        old_squares[place],
-                        asked[query, step],
-                    )
-                keys[place] = -to_key(old_scores[place], place)
-            keys[:count].sort()
-            for place in range(count):
-                origin = _place(keys[place])
-                ids[query, place], scores[query, place] = old[origin], old_scores[origin]
-                products[place], squares[place] = old_products[origin], old_squares[origin]
-            start = dim
+        for place in range(keys.shape[1]):
+            identity, score = ids[query, place], np.float32(-np.inf)
+            _fetch(database, ids[query, min(place + DISTANCE, last)], start, stop)
+            if identity >= 0:
+                row = database[identity]
+                product, square = _add(row[start:stop], vector[start:stop])
+                product += products[query, place]
+                square += squares[query, place]
+                products[query, place], squares[query, place] = product, square
+                score = _cosine(row, vector, stop, product, square, asked[query])
+            scores[query, place] = score
+            keys[query, place] = to_key(score, place)
+
+
+@numba.njit(nogil=True, cache=True)
+def pack(cosines: FloatArray, keys: IntArray) -> None:
+    """Pack scores, (B, K), and their places into keys, (B, K), as `to_key` does."""
+    for query in range(keys.shape[0]):
+        for place in range(keys.shape[1]):
+            keys[query, place] = to_key(cosines[query, place], place)
+
+
+@numba.njit(nogil=True, cache=True)
+def take(keys: IntArray, values: Any, out: Any) -> None:  # noqa: ANN401
+    """Put values, (B, K), in the order of sorted keys, (B, K), the highest first."""
+    last = keys.shape[1] - 1
+    for query in range(out.shape[0]):
+        for place in range(out.shape[1]):
+            out[query, place] = values[query, id_of(keys[query, last - place])]

@@ -6,6 +6,7 @@ import numpy as np
 from mrlbench.arrays import FloatArray, IntArray
 
 CHUNK = 64  # columns that are passed over together when none of them can enter the k best
+SLACK = 8  # one in so many more than k may be kept: fewer passes
 LAST_ID = 0xFFFFFFFF  # ids fill the lower half of a key: up to 4 billion rows
 
 
@@ -57,8 +58,8 @@ def add_and_select(
                     keys[query, count] = to_key(score, first_id + start + column)
                     count += 1
                     if count == places:
-                        bar = _score(_keep_best(keys[query], k))
-                        count = k
+                        count, lowest = keep_best(keys[query], k)
+                        bar = score_of(lowest)
         bars[query], counts[query] = bar, count
 
 
@@ -78,7 +79,8 @@ def from_keys(keys: IntArray) -> tuple[IntArray, FloatArray]:
 
 
 @numba.njit(nogil=True, cache=True)
-def _score(key: np.int64) -> np.float32:
+def score_of(key: np.int64) -> np.float32:
+    """Unpack the score that `to_key` was given."""
     ordered = np.int32(key >> 32)
     bits = ordered if ordered >= 0 else ordered ^ np.int32(0x7FFFFFFF)
     score: np.float32 = np.int32(bits).view(np.float32)
@@ -86,27 +88,42 @@ def _score(key: np.int64) -> np.float32:
 
 
 @numba.njit(nogil=True, cache=True)
-def _keep_best(keys: IntArray, k: int) -> np.int64:
-    """Move the k highest of different keys to the front (quickselect); give the lowest of them."""
-    low, high = 0, len(keys) - 1
-    while low < high:
-        one, two, three = keys[low], keys[(low + high) // 2], keys[high]
-        pivot = max(min(one, two), min(max(one, two), three))
-        left, right = low, high
-        while left <= right:
-            while keys[left] > pivot:
-                left += 1
-            while keys[right] < pivot:
-                right -= 1
-            if left <= right:
-                keys[left], keys[right] = keys[right], keys[left]
-                left += 1
-                right -= 1
-        if k - 1 <= right:
-            high = right
-        elif k - 1 >= left:
-            low = left
+def id_of(key: np.int64) -> np.int64:
+    """Unpack the id that `to_key` was given."""
+    return np.int64(LAST_ID) - (key & np.int64(LAST_ID))
+
+
+@numba.njit(nogil=True, cache=True)
+def keep_best(keys: IntArray, k: int) -> tuple[int, np.int64]:
+    """Move the k highest of different keys, and perhaps a few more, to the front.
+
+    The bar between the two is found by halving: counting what is above it takes a pass that the
+    processor does several keys at a time, where a quickselect guesses wrong at every second key.
+
+    Args:
+        keys: More than k; what is not kept is lost.
+        k: At least so many are kept.
+
+    Returns:
+        How many, at most k + k/8, and a key that is lower than none of them.
+    """
+    low, high = keys.min(), keys.max()
+    most = k + k // SLACK
+    kept = len(keys)
+    while low < high and kept > most:
+        bar = (low >> 1) + (high >> 1) + 1  # the difference need not fit: signs differ
+        if bar <= low:
+            bar = low + 1
+        above = np.int64(0)
+        for place in range(len(keys)):
+            above += np.int64(keys[place] >= bar)
+        if above >= k:
+            low, kept = bar, int(above)
         else:
-            break
-    lowest: np.int64 = keys[k - 1]
-    return lowest
+            high = bar - 1
+    count = 0
+    for place in range(len(keys)):
+        key = keys[place]
+        keys[count] = key
+        count += int(key >= low)
+    return count, low
