@@ -6,10 +6,10 @@ python experiments/peers/pipelines.py --size 100000        # made-up ones: at eq
 (a) like for like, as the paper has it: a graph at Ds with a rerank of 200 at D, against the graph
 of the same library at D; (b) best against best: any pipeline here against the fastest of the graphs
 at D, each mode (a batch, one query at a time) with the pipeline and the graph that are fastest in
-it. Each is taken at the lowest effort that reaches the goal on both halves of the tuning queries
-and, a pipeline, on the others too: the first of hundreds that reaches it on some may be the luckiest
-only. Graphs and cells are built outside the clock; queries at D come normalised, a pipeline cuts
-and normalises inside it.
+it. Each is taken at the lowest effort that reaches the goal on both halves of the tuning queries,
+and a pipeline on the others too: of hundreds, the first that reaches it on some may just be lucky.
+Graphs and cells are built outside the clock; queries at D come normalised, a pipeline cuts and
+normalises inside it.
 
 A graph of a million rows takes an hour: `--keep DIR` holds the made-up vectors and what was built
 from them (20 GB at a million), so that a run that was stopped goes on; `--build-only` stops there.
