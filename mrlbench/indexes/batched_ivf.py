@@ -16,6 +16,7 @@ from mrlbench.threads import threads_in_use
 
 faiss: Any = library
 CENTRES_TOGETHER = 512  # they stay in the cache while queries pass
+MOST_QUERIES = 16_384  # at once, in each thread: their candidates bound the memory
 FEWEST_SPARE = 64  # candidates beside the k best before the best are sorted out
 PARTS = ("rows", "centres")  # of a saved index
 ROUNDS = 10  # of the clustering, as in FAISS's own inverted lists
@@ -63,7 +64,8 @@ class batched_ivf:
             return self._search(queries[part], probes, found.of(part))
 
         threads = threads_in_use()
-        parts = list(blocks(len(queries), max(1, -(-len(queries) // threads))))
+        fair = max(1, -(-len(queries) // threads))
+        parts = list(blocks(len(queries), min(fair, MOST_QUERIES)))
         if len(parts) == 1:
             self._computed = work(parts[0])
         else:
