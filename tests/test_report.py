@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -294,6 +295,26 @@ def test_examples_show_the_neighbours_that_were_found(digits, digits_run):
                 assert (pictures[place] == pixels[row]).all()
                 assert marks[place] == ["right" if labels[row] == labels[-360:][query] else "wrong"]
                 place += 1
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10", "tiny-imagenet", "wordnet"])
+def test_data_that_are_not_there_are_not_fetched(name, digits_run, mrlbench, tmp_path, monkeypatch):
+    """Whoever asks the network, or for a package, is caught; the log says why there is nothing."""
+    asked = list[object]()
+    for function in ("socket.socket.connect", "socket.getaddrinfo", "subprocess.Popen.__init__"):
+        monkeypatch.setattr(function, lambda *given, **_: asked.append(given))
+    run, data = tmp_path / "run", tmp_path / "data"
+    shutil.copytree(digits_run, run)
+    data.mkdir()
+    text = (run / "experiment.toml").read_text()
+    (run / "experiment.toml").write_text(text.replace('name = "digits"', f'name = "{name}"', 1))
+    status, _, err = mrlbench("report", run, "--data-dir", data)
+    assert (status, err.count("\n"), asked) == (0, 1, [])
+    assert err.startswith("report: no examples: ") and str(data) in err
+    assert list(data.iterdir()) == []
+    page = Page((run / "report.html").read_text())
+    assert not page.of("img")
+    assert "Examples are not shown: " in "".join(page.texts)
 
 
 def decoded(address):

@@ -16,7 +16,7 @@ from mrlbench.plugins import load
 from mrlbench.protocols import Reducer
 from mrlbench.recommend.codes import Codec, Coded, stored, training_rows
 from mrlbench.recommend.constraints import RECALL, Target
-from mrlbench.recommend.plans import Rerank
+from mrlbench.recommend.plans import EXACT, Plan, Rerank, Stage
 from mrlbench.recommend.tally import Tally
 from mrlbench.search import nested_search
 from mrlbench.search.adaptive import Schedule, rerank, run_schedule
@@ -87,6 +87,11 @@ class Problem:
                 raise ValueError(f"{target.name} needs labels or judgements")
             scores = metric_scores(asked.relevance.judge(ids), [target.k])
         return scores[target.name] - asked.baseline
+
+    def is_yardstick(self, plan: Plan) -> bool:
+        """Tell whether a plan is what its results are compared with, and not only measured so."""
+        exact = Plan(Stage("prefix", self.width, "float32"), EXACT)
+        return plan == exact and (self.target.metric == RECALL or self.target.relative)
 
     def coded(self, reducer: str, dtype: str) -> Coded:
         """See the database through a reducer and a codec, both learnt on it."""
