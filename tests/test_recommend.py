@@ -204,21 +204,18 @@ def test_principal_components_are_those_of_faiss(problem):
 @pytest.mark.parametrize(("dtype", "coordinate"), [("float32", 4), ("float16", 2), ("int8", 1)])
 def test_what_is_searched_and_timed_is_what_is_paid_for(problem, choice, dtype, coordinate):
     """The index has codes of the plan's dtype, and the bytes that its memory is reckoned by."""
-    stage = Stage("prefix", 16, dtype)
-    built = build(problem, stage, choice)
-    coded = faiss.downcast_index(built.index._index)
+    plan = Plan(Stage("prefix", 16, dtype), choice, 8)
+    built = build(problem, plan.stage, choice)
+    whole = faiss.downcast_index(built.index._index)
     kind = {"hnsw": ("HNSWFlat", "HNSWSQ"), "ivf": ("IVFFlat", "IVFScalarQuantizer")}[choice.name]
-    assert type(coded).__name__ == f"Index{kind[dtype != 'float32']}"
-    assert coded.sa_code_size() - (0 if choice.name == "hnsw" else 1) == 16 * coordinate
-    here = Costing(constraints("recall_full@10=0.9", str(N)), N, D)
-    assert here.cost(Plan(stage, choice, 8)).memory == pytest.approx(built.index.nbytes(), rel=0.03)
-    candidate = Candidate(
-        Plan(stage, choice, 8), here.cost(Plan(stage, choice, 8)), np.ones(1), built
-    )
-    searched = list[object]()
-    search = built.index.search
+    assert type(whole).__name__ == f"Index{kind[dtype != 'float32']}"
+    rows = whole if choice.name == "ivf" else faiss.downcast_index(whole.storage)
+    assert rows.code_size == 16 * coordinate
+    cost = Costing(constraints("recall_full@10=0.9", str(N)), N, D).cost(plan)
+    assert cost.memory == pytest.approx(built.index.nbytes(), rel=0.03)
+    searched, search = list[object](), built.index.search
     built.index.search = lambda *given: searched.append(given) or search(*given)
-    measure_latency(candidate, decaying(4, D, seed=1))
+    measure_latency(Candidate(plan, cost, np.ones(1), built), decaying(4, D, seed=1))
     assert searched
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,8 +130,19 @@ def test_the_pgvector_sql_finds_what_the_plan_finds(plan, vectors, problem, reca
         assert ("Index Scan using items_" in steps) == (plan.index != EXACT)
         ids = [[row[0] for row in cursor.execute(query, each).fetchall()] for each in asked]
         connection.execute("DROP TABLE items")
-    ours, theirs = recalls(plan, ids)
+    ours, theirs = recalls(in_halves(plan), ids)
     assert theirs == pytest.approx(ours, abs=tolerance(plan))
+    assert theirs >= recalls(plan, ids)[0] - tolerance(plan)
+
+
+def in_halves(plan):
+    """Give the plan as pgvector has it: halves, which are finer, where it says int8."""
+    kinds = {"int8": "float16"}
+    stage = replace(plan.stage, dtype=kinds.get(plan.stage.dtype, plan.stage.dtype))
+    rerank = plan.rerank and replace(
+        plan.rerank, dtype=kinds.get(plan.rerank.dtype, plan.rerank.dtype)
+    )
+    return replace(plan, stage=stage, rerank=rerank)
 
 
 def columns(setting, problem, vectors):
@@ -192,13 +204,12 @@ def test_pgvector_searches_an_expression_and_reranks_around_it():
 
 
 def test_pgvector_takes_wide_vectors_and_long_beams(postgres):
-    """More than it can index, and more than its largest beam: 1,200 of 1,300 rows are reranked."""
+    """More than it can index, and more than its largest beam, 1,000: most rows are reranked."""
     import psycopg
 
-    rows, wide, length = 1300, 2048, 1200
-    plan = Plan(
-        Stage("prefix", 2004, "float32"), GRAPH, length, Rerank((wide,), (length,), "float16")
-    )
+    rows, wide, length = 1060, 2008, 1040
+    graph, again = IndexChoice("hnsw", 4), Rerank((wide,), (length,), "float16")
+    plan = Plan(Stage("prefix", 2004, "float32"), graph, length, again)
     text = SNIPPETS["pgvector.sql"](Setting(plan, wide, K, rows))
     made = decaying(rows + 1, wide)
     with psycopg.connect(postgres, autocommit=True) as connection:
@@ -211,7 +222,7 @@ def test_pgvector_takes_wide_vectors_and_long_beams(postgres):
         cursor, asked = psycopg.RawCursor(connection), [json.dumps(made[rows].tolist())]
         shown = str(cursor.execute(f"EXPLAIN ANALYZE {query}", asked).fetchall())
         connection.execute("DROP TABLE items")
-    assert "Index Scan using items_" in shown
-    assert re.search(
-        rf"Index Scan using items_\S+ on items .*?actual time=\S+ rows={length}", shown
+    (found,) = re.findall(
+        r"Index Scan using items_\S+ on items .*?actual time=\S+ rows=(\d+)", shown
     )
+    assert 1000 < int(found) <= length

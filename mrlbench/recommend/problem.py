@@ -11,10 +11,11 @@ import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, IntArray, Neighbors, blocks
 from mrlbench.embedding.relevance import Relevance
+from mrlbench.evaluation.arena.codes import BINARY, FLOAT32, Codec
 from mrlbench.evaluation.scores import metric_scores, recall_scores
 from mrlbench.plugins import load
 from mrlbench.protocols import Reducer
-from mrlbench.recommend.codes import Codec, Coded, stored, training_rows
+from mrlbench.recommend.codes import Coded, stored, training_rows
 from mrlbench.recommend.constraints import RECALL, Target
 from mrlbench.recommend.plans import EXACT, Plan, Rerank, Stage
 from mrlbench.recommend.tally import Tally
@@ -99,7 +100,7 @@ class Problem:
 
     def coded_queries(self, queries: AnyFloatArray, reducer: str, dtype: str) -> Coded:
         """See queries, (Q, D), as they are compared with such a database."""
-        codec = self._codec(reducer, dtype).of_queries()
+        codec = self._codec(reducer, dtype) if dtype == BINARY else None  # signs meet signs
         return Coded(queries, self._reducer(reducer), codec)
 
     def rerank(self, queries: AnyFloatArray, ids: IntArray, ladder: Rerank | None) -> IntArray:
@@ -130,7 +131,9 @@ class Problem:
             self._reducers[name] = reducer
         return self._reducers[name]
 
-    def _codec(self, reducer: str, dtype: str) -> Codec:
+    def _codec(self, reducer: str, dtype: str) -> Codec | None:
+        if dtype == FLOAT32:
+            return None
         key = reducer, dtype
         if key not in self._codecs:
             learns = dtype == "int8"
