@@ -7,6 +7,7 @@ from urllib.error import URLError
 
 import numpy as np
 
+from mrlbench.downloads import may_fetch
 from mrlbench.errors import UserError
 from mrlbench.images import ImageArray
 from mrlbench.protocols import Dataset, Split
@@ -19,7 +20,9 @@ def read_cifar(kind: Any, data_dir: Path) -> Dataset:  # noqa: ANN401 (a torchvi
         UserError: Neither there nor to be had, or corrupted.
     """
     try:
-        train, test = (kind(str(data_dir), train=part, download=True) for part in (True, False))
+        train, test = (
+            kind(str(data_dir), train=part, download=may_fetch()) for part in (True, False)
+        )
     except (URLError, OSError, RuntimeError) as error:
         raise UserError(
             f"{kind.__name__}: expected {kind.base_folder} or {kind.filename} in {data_dir}, or a "

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,32 @@ FETCH_ERRORS = (  # a file that is cut off, no network, a command that fails, a 
     UserError,
 )
 Fetch = Callable[[Path], None]  # writes the files into a folder
+_fetching = ContextVar("_fetching", default=True)
+
+
+@contextmanager
+def only_reading() -> Iterator[None]:
+    """Fetch and unpack nothing: data that are not in their folder are refused."""
+    before = _fetching.set(False)
+    try:
+        yield
+    finally:
+        _fetching.reset(before)
+
+
+def may_fetch() -> bool:
+    """Tell whether what is missing may be fetched."""
+    return _fetching.get()
+
+
+def check_may_fetch(name: str, folder: Path) -> None:
+    """Refuse to get what is missing in a folder where data are only read.
+
+    Raises:
+        UserError: They are.
+    """
+    if not may_fetch():
+        raise UserError(f"{name} is not in {folder}, and is not fetched here")
 
 
 @dataclass(frozen=True)
@@ -61,6 +89,7 @@ class Published:
             UserError: They cannot be had, and why; or a file has another content.
         """
         if not all((folder / name).exists() for name in self.checksums):
+            check_may_fetch(self.name, folder)
             self._fetch(folder, downloads or {})
         self._verify(folder)
 

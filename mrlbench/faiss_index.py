@@ -10,12 +10,23 @@ from mrlbench.arrays import FloatArray, IntArray, Neighbors
 from mrlbench.errors import UserError
 
 faiss: Any = library
+QUANTIZERS = {  # of ScalarQuantizer
+    "float16": "QT_fp16",
+    "int8": "QT_8bit",
+    "int6": "QT_6bit",
+    "int4": "QT_4bit",
+}
 ROWS_PER_CELL = 39  # with fewer, FAISS calls a clustering badly trained
 
 
 def cells_for(rows: int) -> int:
     """Choose how many cells to cluster rows into: 4·√N, as far as they can be trained."""
     return max(1, min(int(4 * rows**0.5), rows // ROWS_PER_CELL))
+
+
+def quantizer(code: str) -> int:
+    """Name a scalar quantizer as FAISS does; see `QUANTIZERS`."""
+    return int(getattr(faiss.ScalarQuantizer, QUANTIZERS[code]))
 
 
 class FaissIndex:

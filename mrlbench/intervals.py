@@ -13,6 +13,7 @@ PAIRED_RESAMPLES = 4000  # their intervals reach further into the tails
 FEWEST_SEEDS = 3
 COUNTS_KEPT = 100 * 2**20  # bytes of resamples that are kept for the next question
 ROUNDING = 1e-24  # a product of variances up to this is that of numbers which are all the same
+SAME = 1e-12  # numbers that spread no more than this are all the same
 RESAMPLES_AT_ONCE = 50  # (50, Q) of float64 is 20 MB for 50,000 queries
 
 
@@ -41,25 +42,49 @@ def mean_intervals(scores: AnyFloatArray, seed: int = 0) -> list[Interval]:
     return [Interval(*map(float, each)) for each in zip(means, low, high, strict=True)]
 
 
-def studentized_interval(scores: AnyFloatArray, seed: int = 0) -> Interval:
+def studentized_interval(
+    scores: AnyFloatArray, bounds: tuple[float, float] = (0.0, 1.0), seed: int = 0
+) -> Interval:
     """Bootstrap the mean over queries in units of each resample's own standard error.
 
     Where few queries score far below the others, resamples that miss them have a high mean and a
-    small error, which is counted here (bootstrap-t: Efron and Tibshirani 1993, chapter 12).
+    small error, which is counted here (bootstrap-t: Efron and Tibshirani 1993, chapter 12). Where
+    all scores are the same there is nothing to resample: see `constant_interval`.
 
     Args:
         scores: (Q,).
+        bounds: The least and the largest that a score can be.
         seed: Draws the resamples.
     """
     exact = scores.astype(np.float64)
     mean, spread = float(exact.mean()), float(exact.std())
+    if spread < SAME:
+        return constant_interval(mean, len(exact), bounds)
     both = np.column_stack([exact, np.square(exact - mean)])
     drawn = np.concatenate([w @ both for w in _weights(len(exact), seed, PAIRED_RESAMPLES)])
     shifts = drawn[:, 0] - mean  # (R,)
     spreads = np.sqrt(np.maximum(drawn[:, 1] - np.square(shifts), 0))
-    spreads[spreads < 1e-12] = spread or 1  # all scores of the resample are the same
+    spreads[spreads < SAME] = spread  # all scores of the resample are the same
     low, high = np.quantile(shifts / spreads, (0.025, 0.975))
     return Interval(mean, mean - float(high) * spread, mean - float(low) * spread)
+
+
+def constant_interval(value: float, queries: int, bounds: tuple[float, float]) -> Interval:
+    """Bound the mean of queries of which all that were asked score the same.
+
+    A share p of queries that score lower escapes Q of them with the probability (1 - p)^Q. It is
+    at most 1 - 0.025^(1/Q), about 3.7/Q, with 97.5% confidence: the exact bound for a share of
+    which nothing was seen (Clopper and Pearson 1934), one side of a 95% interval. In the worst
+    case these all score the least that there is. The other side is the same.
+
+    Args:
+        value: Of each query.
+        queries: Q.
+        bounds: The least and the largest that a score can be.
+    """
+    unseen = 1 - 0.025 ** (1 / queries)
+    low, high = (value + unseen * (bound - value) for bound in bounds)
+    return Interval(value, low, high)
 
 
 def paired_intervals(

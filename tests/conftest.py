@@ -32,6 +32,12 @@ def mrlbench(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="session")
+def postgres():
+    """The address of a real PostgreSQL with pgvector; it ends with this process."""
+    return pytest.importorskip("mrlbench.indexes.pgvector", exc_type=ImportError)._own_server()
+
+
+@pytest.fixture(scope="session")
 def small():
     """The overrides that make the digits experiment small."""
     return SMALL

@@ -32,12 +32,6 @@ def vectors():
     return both[:N], both[N:]
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    """The address of a real PostgreSQL; it ends with this process."""
-    return pgvector_module._own_server()
-
-
 def brute_force(database, queries, k=K):
     scores = queries @ database.T
     ids = np.argsort(-scores, axis=1, kind="stable")[:, :k]

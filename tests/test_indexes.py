@@ -1,6 +1,7 @@
 """What every index promises. A new file in mrlbench/indexes is tested with no edit here."""
 
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,7 +23,13 @@ def vectors():
     return prefix(rng.standard_normal((N + Q, D), dtype=np.float32), D)
 
 
-@pytest.fixture(params=[*names("indexes"), ExactPrefix])
+CODED = [
+    pytest.param(partial(load("indexes", name), code=code), id=f"{name}-{code}")
+    for name, code in (("hnsw", "int8"), ("hnsw", "float16"), ("ivf", "int8"))
+]
+
+
+@pytest.fixture(params=[*names("indexes"), ExactPrefix, *CODED])
 def index(request):
     if not isinstance(request.param, str):
         return request.param()

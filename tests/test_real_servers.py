@@ -18,6 +18,14 @@ from mrlbench import progress
 from mrlbench.arrays import prefix
 from mrlbench.errors import UserError
 from mrlbench.plugins import load
+from mrlbench.recommend.confirming import find
+from mrlbench.recommend.constraints import read_target
+from mrlbench.recommend.first_stages import build
+from mrlbench.recommend.plans import EXACT, IndexChoice, Plan, Rerank, Stage
+from mrlbench.recommend.problem import Problem
+from mrlbench.recommend.snippets.pasting import SNIPPETS
+from mrlbench.recommend.snippets.setting import Setting
+from mrlbench.recommend.tally import Tally
 
 pytestmark = [
     pytest.mark.slow,
@@ -137,6 +145,34 @@ def test_a_real_milvus_finds_the_nearest_saves_and_loads(index_type, uri, vector
     other.load(tmp_path / "index.json")
     assert_array_equal(other.search(queries, K, N).ids, found.ids)
     other._client.drop_collection(other._place.name)
+
+
+PASTED = [
+    Plan(Stage("prefix", D, "float32"), EXACT),
+    Plan(Stage("prefix", D, "binary"), EXACT, 0, Rerank((D,), (100,), "float32")),
+    Plan(Stage("prefix", D, "float32"), IndexChoice("hnsw", 16), 160),
+    Plan(Stage("prefix", D, "int8"), IndexChoice("ivf"), 40),
+]
+
+
+@pytest.mark.parametrize("plan", PASTED, ids=str)
+def test_a_real_milvus_finds_what_a_pasted_plan_finds(
+    plan, standalone, vectors, tmp_path, monkeypatch
+):
+    """With 20 queries of 5: graphs, cells and the order of equal signs may differ in some."""
+    monkeypatch.chdir(tmp_path)
+    for name, each in zip(("database", "queries"), vectors, strict=True):
+        np.save(f"{name}.npy", each)
+    text, pasted = SNIPPETS["milvus.py"](Setting(plan, D, K, N)), {}
+    address = f'"{standalone.uri}", token="{TOKEN}"'
+    exec(text.replace('"http://127.0.0.1:19530"', address), pasted)
+    pasted["client"].drop_collection("items")
+    problem = Problem(vectors[0], read_target(f"recall_full@{K}=0.9"), tmp_path, 0, Tally())
+    asked = problem.ask(vectors[1], None)
+    ours = find(build(problem, plan.stage, plan.index), plan, asked)
+    recalls = [problem.scores(asked, ids).mean() for ids in (ours, pasted["ids"])]
+    off = 0 if plan.stage.dtype == "float32" and plan.index == EXACT else 0.05
+    assert recalls[1] == pytest.approx(recalls[0], abs=off)
 
 
 def test_a_real_milvus_refuses_a_wrong_token_in_one_line(uri, vectors, monkeypatch):

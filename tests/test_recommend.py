@@ -15,9 +15,9 @@ from mrlbench.embedding.folder import open_embeddings, open_pair
 from mrlbench.errors import UserError
 from mrlbench.intervals import studentized_interval
 from mrlbench.plugins import load
-from mrlbench.recommend import recommending
-from mrlbench.recommend.candidates import Gate
-from mrlbench.recommend.confirming import extrapolate, find, measure_growth
+from mrlbench.recommend import confirming, recommending
+from mrlbench.recommend.candidates import Candidate, Gate
+from mrlbench.recommend.confirming import confirm, extrapolate, find, measure_growth
 from mrlbench.recommend.constraints import (
     LatencyLimit,
     Target,
@@ -30,6 +30,7 @@ from mrlbench.recommend.constraints import (
 from mrlbench.recommend.costing import Costing, Counted, effort_at
 from mrlbench.recommend.exhaustive import try_everything
 from mrlbench.recommend.first_stages import ExactLists, build
+from mrlbench.recommend.latency import measure_latency
 from mrlbench.recommend.plans import EXACT, Grid, IndexChoice, Plan, Rerank, Stage
 from mrlbench.recommend.problem import Problem
 from mrlbench.recommend.recommending import Request, check_request, choose, recommend
@@ -199,6 +200,25 @@ def test_principal_components_are_those_of_faiss(problem):
     assert np.mean(overlap) > 0.99
 
 
+@pytest.mark.parametrize("choice", [IndexChoice("hnsw", 16), IndexChoice("ivf")], ids=str)
+@pytest.mark.parametrize(("dtype", "coordinate"), [("float32", 4), ("float16", 2), ("int8", 1)])
+def test_what_is_searched_and_timed_is_what_is_paid_for(problem, choice, dtype, coordinate):
+    """The index has codes of the plan's dtype, and the bytes that its memory is reckoned by."""
+    plan = Plan(Stage("prefix", 16, dtype), choice, 8)
+    built = build(problem, plan.stage, choice)
+    whole = faiss.downcast_index(built.index._index)
+    kind = {"hnsw": ("HNSWFlat", "HNSWSQ"), "ivf": ("IVFFlat", "IVFScalarQuantizer")}[choice.name]
+    assert type(whole).__name__ == f"Index{kind[dtype != 'float32']}"
+    rows = whole if choice.name == "ivf" else faiss.downcast_index(whole.storage)
+    assert rows.code_size == 16 * coordinate
+    cost = Costing(constraints("recall_full@10=0.9", str(N)), N, D).cost(plan)
+    assert cost.memory == pytest.approx(built.index.nbytes(), rel=0.03)
+    searched, search = list[object](), built.index.search
+    built.index.search = lambda *given: searched.append(given) or search(*given)
+    measure_latency(Candidate(plan, cost, np.ones(1), built), decaying(4, D, seed=1))
+    assert searched
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 def test_a_rerank_of_everything_is_exact_but_for_its_codes(problem, dtype):
     asked = problem.ask(decaying(40, D, seed=1), None)
@@ -225,9 +245,37 @@ def test_the_gate_by_hand():
     scores = np.array([1.0, 1.0, 0.9, 0.9] * 25)  # mean 0.95
     spread = scores.std(ddof=1)
     margin = spread * (1.645 * math.sqrt(1 / 100 + 1 / 400) + 1.96 / 20)
-    assert Gate(0.95 - margin - 1e-6, 400).meets(scores)
-    assert not Gate(0.95 - margin + 1e-6, 400).meets(scores)
-    assert Gate(1.0, 400).meets(np.ones(100))
+    assert Gate(Target("map", 10, 0.95 - margin - 1e-6), 400).meets(scores)
+    assert not Gate(Target("map", 10, 0.95 - margin + 1e-6), 400).meets(scores)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "value", "enough"),
+    [
+        (0.95, 1.0, 72),  # ln 0.025 / ln 0.95 = 71.9
+        (0.9, 1.0, 36),  # 35.01
+        (0.9, 0.95, 69),  # 0.95 · 0.025^(1/Q) >= 0.9: ln 0.025 / ln 0.947 = 68.2
+        (-0.05, 0.0, 72),  # differences reach down to -1: 0.025^(1/Q) - 1 >= -0.05
+    ],
+)
+def test_scores_that_do_not_vary_are_confirmed_by_enough_queries(threshold, value, enough):
+    target = Target("map", 10, threshold)
+    for held_out in (enough - 1, enough):
+        same = studentized_interval(np.full(held_out, value), target.bounds)
+        assert Gate(target, held_out).meets(np.full(18, value)) == (held_out == enough)
+        assert (same.low >= threshold) == (held_out == enough)
+
+
+def test_what_results_are_compared_with_needs_no_confirmation(problem):
+    """With ten queries: exact search is right by definition, and every other plan by chance."""
+    asked = problem.ask(decaying(10, D, seed=1), None)
+    whole = Stage("prefix", D, "float32")
+    for rerank, low in ((None, 1.0), (Rerank((D,), (N,), "float32"), 0.025**0.1)):
+        plan = Plan(whole if rerank is None else Stage("prefix", 8, "float32"), EXACT, 0, rerank)
+        cost, built = costing().cost(plan), build(problem, plan.stage, EXACT)
+        found = confirm(Candidate(plan, cost, np.ones(5), built), asked)
+        assert found.value == (1, pytest.approx(low), 1)
+        assert found.meets == (low >= 0.9)  # 0.69
 
 
 def against_the_whole_grid(made, folder, **narrower):
@@ -341,7 +389,18 @@ def test_the_interval_is_students_where_scores_are_normal():
     assert found.value == pytest.approx(scores.mean())
     assert found.low == pytest.approx(scores.mean() - half, abs=0.1 * half)
     assert found.high == pytest.approx(scores.mean() + half, abs=0.1 * half)
-    assert studentized_interval(np.ones(30)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("queries", [1, 20, 300])
+def test_the_interval_of_scores_that_do_not_vary_is_that_of_a_share(queries):
+    """Clopper's and Pearson's, by SciPy: none of the queries was wrong."""
+    share = stats.binomtest(queries, queries).proportion_ci(0.95, "exact")
+    found = studentized_interval(np.ones(queries))
+    assert found == (1, pytest.approx(share.low), 1)
+    half = studentized_interval(np.full(queries, 0.5))
+    assert half == (0.5, pytest.approx(share.low / 2), pytest.approx(1 - share.low / 2))
+    differences = studentized_interval(np.zeros(queries), (-1.0, 1.0))
+    assert differences == (0, pytest.approx(share.low - 1), pytest.approx(1 - share.low))
 
 
 def test_few_bad_queries_are_covered():
@@ -385,6 +444,21 @@ def test_the_line_over_log_rows_is_numpys():
     assert found.low < found.value <= found.high
 
 
+def test_the_whole_index_is_not_built_again(tmp_path, monkeypatch):
+    rows, sizes = 2000, list[int]()
+    problem = Problem(decaying(rows, D), read_target("recall_full@10=0.8"), tmp_path, 0, Tally())
+    plan = Plan(Stage("prefix", 16, "float32"), IndexChoice("hnsw", 16), 40)
+    built = build(problem, plan.stage, plan.index)
+    monkeypatch.setattr(
+        confirming,
+        "build",
+        lambda part, *rest: sizes.append(len(part.database)) or build(part, *rest),
+    )
+    growth = measure_growth(plan, built, problem.ask(decaying(40, D, seed=1), None), 10**6, 0)
+    assert growth.rows == (1000, 2000)
+    assert sizes == [1000]
+
+
 def test_what_is_expected_of_a_larger_database_comes(tmp_path):
     """Planned from the half of a database for all of it, which is then measured."""
     vectors = decaying(16_000 + 300, D)
@@ -394,7 +468,8 @@ def test_what_is_expected_of_a_larger_database_comes(tmp_path):
     asked = whole.ask(vectors[16_000:], None)
     truth = whole.scores(asked, find(build(whole, plan.stage, EXACT), plan, asked)).mean()
     half = Problem(vectors[:8000], target, tmp_path, 0, Tally())
-    growth = measure_growth(plan, half, half.ask(vectors[16_000:], None), 16_000, 0)
+    built = build(half, plan.stage, EXACT)
+    growth = measure_growth(plan, built, half.ask(vectors[16_000:], None), 16_000, 0)
     assert growth.rows == (1000, 2000, 4000, 8000)
     assert growth.values[0] > growth.values[-1] > truth  # it does change
     assert growth.expected.low <= truth <= growth.expected.high

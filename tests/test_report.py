@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -23,6 +24,7 @@ from mrlbench.reports.page.disagreement import disagreement
 from mrlbench.reports.page.page import render, write_page
 from mrlbench.reports.page.speed import _built as built_table
 from mrlbench.reports.page.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, svg
+from mrlbench.reports.page.things import things_of
 from mrlbench.runs import Output
 
 PUBLISHED = Path(__file__).parents[1] / "results" / "tiny-imagenet"
@@ -294,6 +296,41 @@ def test_examples_show_the_neighbours_that_were_found(digits, digits_run):
                 assert (pictures[place] == pixels[row]).all()
                 assert marks[place] == ["right" if labels[row] == labels[-360:][query] else "wrong"]
                 place += 1
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Who asked the network, or for a package; nobody gets an answer."""
+    found = list[object]()
+    for function in ("socket.socket.connect", "socket.getaddrinfo", "mrlbench.downloads._run"):
+        monkeypatch.setattr(function, lambda *given, **_: found.append(given))
+    return found
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10", "tiny-imagenet", "wordnet"])
+def test_data_that_are_not_there_are_not_fetched(name, tmp_path, asked, caplog):
+    data, run = tmp_path / "data", tmp_path / "run"
+    for folder in (data, run):
+        folder.mkdir()
+    (run / "experiment.toml").write_text(f'[dataset]\nname = "{name}"\n')
+    things = things_of(Output(run), data)
+    assert not things.known and str(data) in things.reason
+    (line,) = [each.getMessage() for each in caplog.records]
+    assert line.startswith("report: no examples: ") and str(data) in line and "\n" not in line
+    assert list(data.iterdir()) == asked == []
+
+
+def test_a_page_without_its_data_has_no_pictures(digits_run, mrlbench, tmp_path, asked):
+    run, data = tmp_path / "run", tmp_path / "data"
+    shutil.copytree(digits_run, run)
+    text = (run / "experiment.toml").read_text()
+    (run / "experiment.toml").write_text(text.replace('name = "digits"', 'name = "cifar10"', 1))
+    status, _, err = mrlbench("report", run, "--data-dir", data)
+    assert (status, err.count("\n"), asked) == (0, 1, [])
+    assert err.startswith("report: no examples: ") and str(data) in err
+    page = Page((run / "report.html").read_text())
+    assert not page.of("img")
+    assert "Examples are not shown: " in "".join(page.texts)
 
 
 def decoded(address):

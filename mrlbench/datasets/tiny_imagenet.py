@@ -13,6 +13,7 @@ from numpy.lib.format import open_memmap
 from PIL import Image
 
 from mrlbench.arrays import ByteArray, blocks
+from mrlbench.downloads import check_may_fetch
 from mrlbench.errors import UserError
 from mrlbench.files import replacing, write_json
 from mrlbench.images import ImageArray
@@ -71,6 +72,7 @@ def _find(data_dir: Path) -> Path:
     root = data_dir / NAME
     if (root / "wnids.txt").is_file():
         return root
+    check_may_fetch(NAME, data_dir)
     from torchvision.datasets.utils import download_url, extract_archive  # only without a copy
 
     packed = data_dir / f"{NAME}.zip"

@@ -1,31 +1,43 @@
 """A hierarchical navigable small-world graph by FAISS."""
 
-from typing import Any
+from typing import Any, Literal
 
 import faiss as library  # its type hints leave out the graph classes
 
 from mrlbench.arrays import FloatArray, Neighbors
-from mrlbench.faiss_index import FaissIndex
+from mrlbench.faiss_index import FaissIndex, quantizer
 
 faiss: Any = library
 
 
 class hnsw(FaissIndex):
-    """Walk a layered graph (FAISS IndexHNSWFlat); effort is efSearch.
+    """Walk a layered graph (FAISS IndexHNSWFlat or IndexHNSWSQ); effort is efSearch.
 
     Args:
         m: Links per node; memory and recall grow with it. The paper has 32.
         ef_construction: Candidates weighed while linking a node. The paper has 40.
+        code: How the rows are stored; int8 learns ranges per coordinate.
     """
 
     beam = True
 
-    def __init__(self, m: int = 32, ef_construction: int = 40) -> None:
-        self._m, self._ef_construction = m, ef_construction
+    def __init__(
+        self,
+        m: int = 32,
+        ef_construction: int = 40,
+        code: Literal["float32", "float16", "int8"] = "float32",
+    ) -> None:
+        self._m, self._ef_construction, self._code = m, ef_construction, code
+        self.lossy = code != "float32"
 
     def build(self, database: FloatArray) -> None:
         """Link the rows of `database`, (N, d)."""
-        self._index = faiss.IndexHNSWFlat(database.shape[1], self._m, faiss.METRIC_INNER_PRODUCT)
+        dim, inner = database.shape[1], faiss.METRIC_INNER_PRODUCT
+        if self.lossy:
+            self._index = faiss.IndexHNSWSQ(dim, quantizer(self._code), self._m, inner)
+            self._index.train(database)
+        else:
+            self._index = faiss.IndexHNSWFlat(dim, self._m, inner)
         self._index.hnsw.efConstruction = self._ef_construction
         self._index.add(database)
 

@@ -5,10 +5,9 @@ from typing import Any, Literal
 import faiss as library  # its type hints leave out the index classes
 
 from mrlbench.arrays import FloatArray, Neighbors
-from mrlbench.faiss_index import FaissIndex
+from mrlbench.faiss_index import FaissIndex, quantizer
 
 faiss: Any = library
-CODES = {"int8": "QT_8bit", "int6": "QT_6bit", "int4": "QT_4bit", "float16": "QT_fp16"}
 
 
 class scalar_quantizer(FaissIndex):
@@ -21,13 +20,12 @@ class scalar_quantizer(FaissIndex):
     lossy = True
 
     def __init__(self, code: Literal["int8", "int6", "int4", "float16"] = "int8") -> None:
-        self._code = CODES[code]
+        self._code = code
 
     def build(self, database: FloatArray) -> None:
         """Learn the ranges of the rows of `database`, (N, d), and store their codes."""
-        kind = getattr(faiss.ScalarQuantizer, self._code)
-        inner = faiss.METRIC_INNER_PRODUCT
-        self._index = faiss.IndexScalarQuantizer(database.shape[1], kind, inner)
+        dim, inner = database.shape[1], faiss.METRIC_INNER_PRODUCT
+        self._index = faiss.IndexScalarQuantizer(dim, quantizer(self._code), inner)
         self._index.train(database)
         self._index.add(database)
 

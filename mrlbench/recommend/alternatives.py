@@ -59,6 +59,6 @@ def _judge(chooser: Chooser, name: str, plan: Plan, price: Cost) -> Alternative:
         least = f"{times} at least, by its counted work"
         return Alternative(name, plan, cost, None, reason or least)
     scores = chooser.bound(plan.stage, None)
-    if not reason and not chooser.gate.meets(scores):
+    if not reason and not chooser.meets(plan, scores):
         reason = "misses the target, or is too near it to be confirmed"
     return Alternative(name, plan, cost, float(scores.mean()), reason or times)

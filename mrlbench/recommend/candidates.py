@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 
 from mrlbench.arrays import AnyFloatArray
+from mrlbench.intervals import SAME, constant_interval
+from mrlbench.recommend.constraints import Target
 from mrlbench.recommend.costing import Cost, Counted
 from mrlbench.recommend.first_stages import Built
 from mrlbench.recommend.plans import Plan
@@ -17,23 +19,33 @@ class Gate:
     """Decides on the tuning queries whether the held-out ones can be expected to confirm a plan.
 
     Attributes:
-        threshold: Of the target.
+        target: The target.
         held_out: How many queries will confirm.
     """
 
-    threshold: float
+    target: Target
     held_out: int
 
     def meets(self, scores: AnyFloatArray) -> bool:
         """Tell whether the interval of the held-out queries will lie above the target.
 
+        Where all scores are the same, theirs will be, and so few bound only so much.
+        """
+        if float(scores.std()) < SAME:
+            interval = constant_interval(float(scores[0]), self.held_out, self.target.bounds)
+            return interval.low >= self.target.value - 1e-9
+        return self.may_meet(scores)
+
+    def may_meet(self, bounds: AnyFloatArray) -> bool:
+        """Tell whether scores up to these could be enough; they may be lower, and vary.
+
         Both means vary around the truth, the tuning one and the held-out one; and the lower half of
         the held-out interval must lie above the target, too.
         """
-        spread = float(scores.std(ddof=1)) if len(scores) > 1 else 0.0
-        error = spread * math.sqrt(1 / len(scores) + 1 / self.held_out)
+        spread = float(bounds.std(ddof=1)) if len(bounds) > 1 else 0.0
+        error = spread * math.sqrt(1 / len(bounds) + 1 / self.held_out)
         margin = SURE * error + HALF_WIDTH * spread / math.sqrt(self.held_out)
-        return float(scores.mean()) - margin >= self.threshold - 1e-9
+        return float(bounds.mean()) - margin >= self.target.value - 1e-9
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Chooser:
             return
         candidate = self.measure(plan)
         choice.seen.append(candidate.point)
-        if self.gate.meets(candidate.scores) and self.quick(candidate):
+        if self.meets(plan, candidate.scores) and self.quick(candidate):
             choice.offer(candidate)
 
     def measure(self, plan: Plan) -> Candidate:
@@ -68,9 +68,13 @@ class Chooser:
         built = build(self.problem, plan.stage, EXACT)
         return Candidate(plan, self.costing.cost(plan), scores, built)
 
+    def meets(self, plan: Plan, scores: AnyFloatArray) -> bool:
+        """Tell whether a plan can be expected to be confirmed; the yardstick need not be."""
+        return self.problem.is_yardstick(plan) or self.gate.meets(scores)
+
     def may_meet(self, stage: Stage, rerank: Rerank | None) -> bool:
         """Tell whether the best order of a shortlist, or the first stage itself, is enough."""
-        return self.gate.meets(self.bound(stage, rerank))
+        return self.gate.may_meet(self.bound(stage, rerank))
 
     def bound(self, stage: Stage, rerank: Rerank | None) -> AnyFloatArray:
         """Score the best that can follow a first stage that is exact, (T,)."""

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import faiss as library  # its type hints leave out the quantizers
 import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, blocks, prefix
+from mrlbench.evaluation.arena.codes import Codec
 from mrlbench.protocols import Reducer
 
-faiss: Any = library
 TRAINING_ROWS = 50_000  # that the ranges of int8 codes are learnt from
 BLOCK = 4096  # rows that are coded at once
 CODE = 127  # the largest of an int8 store
@@ -18,15 +17,15 @@ class Coded:
     """Unit vectors, (N, D), after a reducer, as what their codes stand for; coded when read.
 
     Codes are made coordinate by coordinate of the whole unit vector, so that the codes of a prefix
-    are the first of them. int8 is FAISS's 8-bit scalar quantizer; binary keeps signs.
+    are the first of them.
 
     Args:
         vectors: (N, D), any float type, may be memory-mapped.
         reducer: Fitted on the database.
-        codec: How they are stored.
+        codec: How they are stored, of dim D; None keeps floats.
     """
 
-    def __init__(self, vectors: AnyFloatArray, reducer: Reducer, codec: "Codec") -> None:
+    def __init__(self, vectors: AnyFloatArray, reducer: Reducer, codec: Codec | None) -> None:
         self._vectors, self._reducer, self._codec = vectors, reducer, codec
         self.shape = vectors.shape
 
@@ -36,7 +35,8 @@ class Coded:
 
     def __getitem__(self, rows: slice) -> AnyFloatArray:
         """Read, reduce and code some rows, (B, D)."""
-        return self._codec.decoded(_unit(self._reducer.transform(self._vectors[rows])))
+        unit = _unit(self._reducer.transform(self._vectors[rows]))
+        return self._codec.rounded(unit) if self._codec else unit
 
     def cut(self, dim: int) -> FloatArray:
         """Read all rows cut to `dim` and normalised, (N, d)."""
@@ -44,36 +44,6 @@ class Coded:
         for block in blocks(len(self), BLOCK):
             rows[block] = prefix(self[block], dim)
         return rows
-
-
-class Codec:
-    """Stores unit vectors as `dtype`, and says what the codes stand for.
-
-    Args:
-        dtype: float32, float16, int8 or binary.
-        sample: (n, D) unit vectors that ranges are learnt from.
-    """
-
-    def __init__(self, dtype: str, sample: FloatArray) -> None:
-        self._dtype = dtype
-        if dtype == "int8":
-            self._quantizer = faiss.ScalarQuantizer(sample.shape[1], faiss.ScalarQuantizer.QT_8bit)
-            self._quantizer.train(sample)
-
-    def decoded(self, unit: FloatArray) -> FloatArray:
-        """Code and decode, (B, D)."""
-        if self._dtype == "float16":
-            return unit.astype(np.float16).astype(np.float32)
-        if self._dtype == "int8":
-            codes: FloatArray = self._quantizer.decode(self._quantizer.compute_codes(unit))
-            return codes
-        if self._dtype == "binary":
-            return np.where(unit > 0, np.float32(1), np.float32(-1))
-        return unit
-
-    def of_queries(self) -> "Codec":
-        """Say how queries are coded: signs are compared with signs, others stay floats."""
-        return self if self._dtype == "binary" else Codec("float32", np.empty((0, 0), np.float32))
 
 
 def training_rows(vectors: AnyFloatArray, reducer: Reducer, seed: int) -> FloatArray:

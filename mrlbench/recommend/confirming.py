@@ -11,7 +11,7 @@ from mrlbench.recommend.costing import Cost, effort_at
 from mrlbench.recommend.first_stages import Built, build
 from mrlbench.recommend.halving import part_of
 from mrlbench.recommend.plans import Plan
-from mrlbench.recommend.problem import Asked, Problem
+from mrlbench.recommend.problem import Asked
 
 PARTS = (8, 4, 2, 1)  # of the database, to see how a plan changes with its size
 FEWEST_ROWS = 1000
@@ -69,21 +69,31 @@ def confirm(candidate: Candidate, held_out: Asked) -> Confirmed:
     """Measure a plan on queries that had no part in choosing it."""
     problem, plan = candidate.built.problem, candidate.plan
     scores = problem.scores(held_out, find(candidate.built, plan, held_out))
-    value = studentized_interval(scores)
+    value = studentized_interval(scores, problem.target.bounds)
+    if problem.is_yardstick(plan):  # what it is compared with: by definition, whatever is asked
+        value = Interval(value.value, value.value, value.value)
     meets = value.low >= problem.target.value - 1e-9
     return Confirmed(plan, candidate.cost, candidate.mean, value, meets, scores)
 
 
 def measure_growth(
-    plan: Plan, problem: Problem, asked: Asked, planned: int, seed: int
+    plan: Plan, built: Built, asked: Asked, planned: int, seed: int
 ) -> Growth | None:
     """Measure a plan on parts of the database and extend the line over log N to the planned size.
+
+    Args:
+        plan: The plan.
+        built: Its first stage, on the whole database.
+        asked: Queries.
+        planned: N to plan for.
+        seed: Draws the parts.
 
     Returns:
         None where the database is too small for parts of it to tell anything.
     """
     first = np.arange(min(MOST_QUERIES, len(asked.queries)))
     sizes, columns = list[int](), list[AnyFloatArray]()
+    problem = built.problem
     whole = len(problem.database)
     for size in (whole // part for part in PARTS if whole // part >= FEWEST_ROWS or part == 1):
         drawn = part_of(whole, size, seed)
@@ -91,7 +101,8 @@ def measure_growth(
         relevance = asked.relevance and asked.relevance.of(drawn, first)
         again = part.ask(asked.queries[first], relevance)
         there = replace(plan, effort=effort_at(plan, whole, size))
-        ids = find(build(part, plan.stage, plan.index), there, again)
+        here = build(part, plan.stage, plan.index) if size < whole else built
+        ids = find(here, there, again)
         columns.append(part.scores(again, ids))
         sizes.append(size)
     if len(sizes) == 1:

@@ -39,6 +39,11 @@ class Target:
         """Whether exact search at full width is what results are compared with."""
         return self.value <= 0
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest that the score of a query, or such a difference, can be."""
+        return (-1.0, 1.0) if self.relative else (0.0, 1.0)
+
     def __str__(self) -> str:
         """Write it as the command line takes it."""
         return f"{self.name}={self.value:g}"

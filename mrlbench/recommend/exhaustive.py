@@ -24,7 +24,7 @@ def try_everything(chooser: Chooser) -> Candidate | None:
                     continue
                 cost = chooser.costing.cost(plan, counted)
                 scores = problem.scores(asked, problem.rerank(asked.queries, ids, rerank))
-                good = chooser.gate.meets(scores) and not chooser.costing.broken(cost)
+                good = chooser.meets(plan, scores) and not chooser.costing.broken(cost)
                 if good and (best is None or cost.total < best.cost.total):
                     best = Candidate(plan, cost, scores, built, counted)
     return best

@@ -176,7 +176,7 @@ class Halving:
             if cost.total < limit and not chooser.costing.broken(cost)
         ]
         bounds = ceilings(problem, asked, ids, sorted({plan.shortlist for plan in kept} - {0}))
-        enough = {0, *(length for length, each in bounds.items() if chooser.gate.meets(each))}
+        enough = {0, *(length for length, each in bounds.items() if chooser.gate.may_meet(each))}
         for plan in sorted(kept, key=lambda plan: (costs[plan].total, str(plan))):
             if plan.shortlist in enough:
                 results = problem.rerank(asked.queries, ids, plan.rerank)
@@ -184,7 +184,8 @@ class Halving:
                 yield Candidate(plan, costs[plan], scores, built, counted)
 
     def _good(self, candidate: Candidate) -> bool:
-        """Tell whether a plan is good enough; times count on the whole database only."""
+        """Tell whether a plan is good enough; on a part of the database, whether it may be."""
         chooser = self.chooser
-        whole = candidate.built.problem is chooser.problem
-        return chooser.gate.meets(candidate.scores) and (not whole or chooser.quick(candidate))
+        if candidate.built.problem is not chooser.problem:
+            return chooser.gate.may_meet(candidate.scores)
+        return chooser.meets(candidate.plan, candidate.scores) and chooser.quick(candidate)

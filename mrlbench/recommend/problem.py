@@ -11,12 +11,13 @@ import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, IntArray, Neighbors, blocks
 from mrlbench.embedding.relevance import Relevance
+from mrlbench.evaluation.arena.codes import BINARY, FLOAT32, Codec
 from mrlbench.evaluation.scores import metric_scores, recall_scores
 from mrlbench.plugins import load
 from mrlbench.protocols import Reducer
-from mrlbench.recommend.codes import Codec, Coded, stored, training_rows
+from mrlbench.recommend.codes import Coded, stored, training_rows
 from mrlbench.recommend.constraints import RECALL, Target
-from mrlbench.recommend.plans import Rerank
+from mrlbench.recommend.plans import EXACT, Plan, Rerank, Stage
 from mrlbench.recommend.tally import Tally
 from mrlbench.search import nested_search
 from mrlbench.search.adaptive import Schedule, rerank, run_schedule
@@ -88,13 +89,18 @@ class Problem:
             scores = metric_scores(asked.relevance.judge(ids), [target.k])
         return scores[target.name] - asked.baseline
 
+    def is_yardstick(self, plan: Plan) -> bool:
+        """Tell whether a plan is what its results are compared with, and not only measured so."""
+        exact = Plan(Stage("prefix", self.width, "float32"), EXACT)
+        return plan == exact and (self.target.metric == RECALL or self.target.relative)
+
     def coded(self, reducer: str, dtype: str) -> Coded:
         """See the database through a reducer and a codec, both learnt on it."""
         return Coded(self.database, self._reducer(reducer), self._codec(reducer, dtype))
 
     def coded_queries(self, queries: AnyFloatArray, reducer: str, dtype: str) -> Coded:
         """See queries, (Q, D), as they are compared with such a database."""
-        codec = self._codec(reducer, dtype).of_queries()
+        codec = self._codec(reducer, dtype) if dtype == BINARY else None  # signs meet signs
         return Coded(queries, self._reducer(reducer), codec)
 
     def rerank(self, queries: AnyFloatArray, ids: IntArray, ladder: Rerank | None) -> IntArray:
@@ -125,7 +131,9 @@ class Problem:
             self._reducers[name] = reducer
         return self._reducers[name]
 
-    def _codec(self, reducer: str, dtype: str) -> Codec:
+    def _codec(self, reducer: str, dtype: str) -> Codec | None:
+        if dtype == FLOAT32:
+            return None
         key = reducer, dtype
         if key not in self._codecs:
             learns = dtype == "int8"

@@ -166,7 +166,7 @@ def _recommend(
     plans = tuple(confirm(each, asked) for each in candidates)
     planned, growth = constraints.vectors, None
     if planned != len(database):
-        growth = measure_growth(plans[0].plan, problem, asked, planned, request.seed)
+        growth = measure_growth(plans[0].plan, candidates[0].built, asked, planned, request.seed)
     return Recommendation(
         subject=Subject(
             name,
@@ -204,7 +204,7 @@ def make_chooser(
         ExactLists(problem, tuning, grid),
         grid,
         costing,
-        Gate(problem.target.value, held_out),
+        Gate(problem.target, held_out),
         lambda candidate: check(candidate, tuning.queries),
     )
 

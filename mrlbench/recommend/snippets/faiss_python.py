@@ -1,8 +1,7 @@
 """A plan in FAISS, with the reranks in NumPy."""
 
+from mrlbench.faiss_index import QUANTIZERS
 from mrlbench.recommend.snippets.setting import CUT, Setting, read_files, rerank_lines
-
-CODES = {"float16": "QT_fp16", "int8": "QT_8bit"}
 
 
 def faiss_python(setting: Setting) -> str:
@@ -40,7 +39,8 @@ def _search(setting: Setting) -> str:
 def _index(setting: Setting) -> str:
     stage, index, effort = setting.plan.stage, setting.plan.index, setting.plan.effort
     dim, inner = stage.dim, "faiss.METRIC_INNER_PRODUCT"
-    code = f"faiss.ScalarQuantizer.{CODES[stage.dtype]}" if stage.dtype in CODES else ""
+    code = QUANTIZERS.get(stage.dtype, "")
+    code = code and f"faiss.ScalarQuantizer.{code}"
     if index.name == "hnsw":
         kind = f"HNSWSQ({dim}, {code}, {index.links}" if code else f"HNSWFlat({dim}, {index.links}"
         return (

@@ -1,7 +1,9 @@
 """A plan in Milvus: the first stage is a collection, the reranks are NumPy's."""
 
+from mrlbench.recommend.plans import EXACT, Plan
 from mrlbench.recommend.snippets.setting import CUT, Setting, read_files, rerank_lines
 
+FLOATS = "# Milvus stores 4 bytes of each coordinate here, more than the plan\n"
 FLOAT, SIGNS = "FLOAT_VECTOR", "BINARY_VECTOR"
 
 
@@ -20,7 +22,8 @@ def milvus(setting: Setting) -> str:
     needs_faiss = "import faiss\n" if setting.plan.stage.reducer == "pca" else ""
     return "\n".join(
         [
-            f"{needs_faiss}import numpy as np\nfrom pymilvus import DataType, MilvusClient\n\n",
+            f"{_note(setting.plan)}{needs_faiss}import numpy as np\n"
+            "from pymilvus import DataType, MilvusClient\n\n",
             CUT,
             f"\n{packing}" if signs else "",
             read_files(setting),
@@ -30,7 +33,7 @@ def milvus(setting: Setting) -> str:
             f'schema.add_field("vector", DataType.{kind}, dim={dim})',
             "parameters = client.prepare_index_params()",
             f'parameters.add_index("vector", index_type="{index}", metric_type="{metric}", '
-            f"params={build})",
+            f"params={{'params': {build}}})",
             'client.create_collection("items", schema=schema)',
             f"vectors = {rows}",
             "for start in range(0, len(vectors), 1000):",
@@ -46,6 +49,12 @@ def milvus(setting: Setting) -> str:
             rerank_lines(setting),
         ]
     )
+
+
+def _note(plan: Plan) -> str:
+    """Say where Milvus has no such codes."""
+    dtype = plan.stage.dtype
+    return FLOATS if dtype == "float16" or (dtype == "int8" and plan.index == EXACT) else ""
 
 
 def _index(setting: Setting) -> tuple[str, dict[str, object], dict[str, object]]:

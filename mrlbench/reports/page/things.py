@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mrlbench.downloads import only_reading
 from mrlbench.errors import UserError
 from mrlbench.images import opened
 from mrlbench.plugins import load, make, names
 from mrlbench.protocols import Corpus, Dataset, Items, Split, Texts
 from mrlbench.reports.page.blocks import Item
 from mrlbench.runs import Output
+
+log = logging.getLogger(__name__)
 
 SIDE = 64  # pixels of the longer side of a thumbnail
 QUALITY = 80  # of its JPEG
@@ -84,8 +88,10 @@ def things_of(output: Output, data_dir: Path) -> Things:
     plugin = tomllib.loads(path.read_text(encoding="utf-8")).get("dataset", {})
     name = str(plugin.pop("name", ""))
     try:
-        content = _load(name, plugin, data_dir)
+        with only_reading():
+            content = _load(name, plugin, data_dir)
     except (UserError, OSError) as error:
+        log.warning("report: no examples: %s", error)
         return Things(reason=f"{error} (--data-dir says where data sets are).")
     noted = output.manifest().get("data", {}).get(name)
     if noted not in (None, content.fingerprint):
