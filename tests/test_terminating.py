@@ -96,7 +96,7 @@ def processes_of(folder):
 
 
 @POSTGRES
-@pytest.mark.parametrize("program", [BUILT, STARTING])
+@pytest.mark.parametrize("program", [BUILT, pytest.param(STARTING, marks=pytest.mark.slow)])
 def test_a_bench_with_a_server_of_its_own_leaves_nothing(program, folder, tmp_path):
     """`timeout` sends its signal twice: to the process, and to the group that it is in."""
     out = tmp_path / "out"
