@@ -588,9 +588,8 @@ def test_the_grid_of_tiny_imagenet_runs(mrlbench, tmp_path):
     status, _, err = mrlbench("bench-search", *common, "--grid", "tiny-imagenet")
     assert status == 0, err
     rows = measurements.read(out / "search_speed.csv")
-    recall = rows[rows["metric"] == "recall_full@10"].set_index(["index", "dim", "shortlist"])
-    assert recall.loc[("exact", 2048), "value"].tolist() == [1]
-    assert recall.loc[("scalar-quantizer(code=float16)", 2048, "200"), "value"].tolist() == [1]
+    best = rows[rows["metric"] == "recall_full@10"].groupby("index")["value"].max()
+    assert best["exact"] == best["scalar-quantizer(code=float16)"] == 1
     assert set(rows["index"]) >= {"batched-ivf", "ivf", "ivf-pq", "hnsw(m=32)"}
 
 
