@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mrlbench.dims import check_dims, default_dims
 from mrlbench.errors import UserError
-from mrlbench.plugins import check_arguments, load, names
+from mrlbench.plugins import check_arguments, load, make, names
 
 PAIR = {"min_length": 2, "max_length": 2}
 
@@ -284,7 +284,7 @@ class Experiment(Strict):
         check_arguments("datasets", self.dataset.name, self.dataset.arguments)
         check_arguments("models", self.model.name, self.model.arguments)
         for index in self.search.indexes:
-            check_arguments("indexes", index.name, index.arguments)
+            make("indexes", index.name, index.arguments)  # it refuses a password in its address
         for baseline in self.evaluation.baselines:
             check_arguments("reducers", baseline, {})
 

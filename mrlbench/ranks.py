@@ -97,7 +97,8 @@ def _meet(timeout: timedelta) -> None:
     import torch.distributed as processes
     from torch.distributed.rendezvous import rendezvous
 
-    if torch.cuda.is_available():
+    # without a GPU for each process they may still use the CPU: `choose_device` says what is wrong
+    if count_here() <= torch.cuda.device_count():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     _here.store, _here.rank, _here.count = next(rendezvous("env://", timeout=timeout))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"

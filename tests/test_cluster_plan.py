@@ -85,15 +85,52 @@ def test_the_slurm_example_asks_torchrun_for_commands_that_are_there(tmp_path):
     assert " mrlbench reproduce imagenet1k-resnet50 " in last
 
 
-def test_the_kubernetes_example_is_a_service_and_a_job_that_agree():
+@pytest.fixture
+def kubernetes():
+    """The service, the job, its container, and the container's environment."""
     service, job = yaml.safe_load_all((EXAMPLES / "kubernetes.yaml").read_text())
-    pod = job["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    known = {each["name"]: each["value"] for each in container["env"]}
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    return service, job["spec"], container, {e["name"]: e.get("value") for e in container["env"]}
+
+
+def test_the_kubernetes_example_is_a_service_and_a_job_that_agree(kubernetes):
+    service, job, container, known = kubernetes
+    pod = job["template"]["spec"]
     assert pod["subdomain"] == service["metadata"]["name"]
-    assert int(known["MACHINES"]) == job["spec"]["completions"] == job["spec"]["parallelism"]
+    assert int(known["MACHINES"]) == job["completions"] == job["parallelism"]
     mounted = {each["name"] for each in container["volumeMounts"]}
     assert mounted == {each["name"] for each in pod["volumes"]}
     (script,) = container["args"]
     assert set(re.findall(r"\$([A-Z_]+)", script)) - known.keys() == {"JOB_COMPLETION_INDEX"}
-    assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+    assert job["podFailurePolicy"]["rules"][0]["action"] == "Ignore"
+    assert pod["restartPolicy"] == "Never"  # else Kubernetes refuses a podFailurePolicy
+    assert job["activeDeadlineSeconds"] > 0
+
+
+def test_a_pod_that_is_evicted_in_the_last_step_does_not_wait_for_the_others(kubernetes, tmp_path):
+    *_, container, known = kubernetes
+    log = tmp_path / "log"
+    for name in ("torchrun", "mrlbench"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {log}\n')
+        (tmp_path / name).chmod(0o755)
+    known |= {"RUN": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def pod(index, job):
+        """Run what a pod runs; returns the commands."""
+        log.write_text("")
+        command = [*container["command"], *container["args"]]
+        subprocess.run(
+            command, env={**known, "JOB": job, "JOB_COMPLETION_INDEX": index}, check=True
+        )
+        return log.read_text().splitlines()
+
+    shared = pod("1", "one")
+    assert [each.split()[0] for each in shared] == ["torchrun"] * 3
+    for line in shared:
+        asked = parse_args(line.split()[1:])
+        conf = f"join_timeout={known['WAIT']},read_timeout={known['WAIT']}"
+        assert (asked.rdzv_conf, asked.training_script) == (conf, "mrlbench")
+        assert asked.training_script_args[0] in TOGETHER
+    alone = [f"mrlbench reproduce imagenet1k-resnet50 --run {tmp_path}"]
+    assert pod("0", "one") == alone  # once more, as after an eviction: no torchrun
+    assert pod("0", "another") == shared + alone  # applied again, it meets the others

@@ -156,7 +156,7 @@ def test_money_where_prices_are_given(mrlbench):
         (["--dim=768", "--dims=64,768"], "got both"),
         (["--dims=768,64"], "increasing"),
         (["--dtype=float8"], "--dtype: expected some of float32"),
-        (["--index=faster"], "--index: expected some of adanns-ivf, exact"),
+        (["--index=faster"], "--index: expected some of adanns-ivf, batched-ivf, exact"),
         (["--m=1000"], "--m: expected 4 to 64"),
         (["--price-core-hour=1"], "--queries-per-day"),
         (["--core-gflops=0"], "--core-gflops"),

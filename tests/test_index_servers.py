@@ -203,6 +203,45 @@ def test_a_copy_that_the_server_ends_leaves_nothing(vectors, postgres, monkeypat
         assert other.execute(f"SELECT to_regclass('{index._place.name}')").fetchone() == (None,)
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Wait for the locks of others for a second only."""
+    monkeypatch.setattr(pgvector_module, "LOCK", 1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lock_of_another_session_is_not_waited_for_for_ever(vectors, postgres, tmp_path, caplog):
+    import psycopg
+
+    line = "own server: expected no other session to lock what is built or read here, got a lock"
+    refused = load("indexes", "pgvector")(m=9)
+    name = index_name(refused, vectors)
+    with psycopg.connect(postgres) as other:
+        other.execute(f"CREATE TABLE {name} (id int)")
+        assert line in refusal(lambda: refused.build(vectors[0]))
+        other.rollback()
+    index = load("indexes", "pgvector")(m=9)
+    index.build(vectors[0])
+    path = tmp_path / "index.json"
+    index._place.save(path)
+    with psycopg.connect(postgres) as other:
+        other.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
+        assert line in refusal(lambda: load("indexes", "pgvector")().load(path))
+        del index  # it drops its table
+        gc.collect()
+        assert f"the table {name} stays" in caplog.text
+        other.execute(f"DROP TABLE {name}")
+
+
+def index_name(index, vectors):
+    """Name the table that an index will make, by making and dropping it."""
+    index.build(vectors[0])
+    name = index._place.name
+    index._connection.execute(f"DROP TABLE {name}")
+    index._owned.clear()
+    return name
+
+
 # Milvus
 
 
@@ -261,6 +300,47 @@ def test_an_insert_that_was_interrupted_goes_on_where_it_was(vectors, monkeypatc
     assert sent == [100, 100]  # 100 were there
     assert "build_s" in index.unmeasured()
     assert_array_equal(index.search(queries, K, N).ids, brute_force(database, queries)[0])
+
+
+def test_an_indexing_that_was_interrupted_leaves_no_collection(vectors, monkeypatch):
+    from pymilvus import MilvusClient
+
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    client = MilvusClient(milvus_module._own_file())
+    for step in ("_index", "_wait"):
+        with monkeypatch.context() as patch:
+            patch.setattr(milvus_module.milvus, step, interrupt)
+            index = load("indexes", "milvus")(m=11)
+            with pytest.raises(KeyboardInterrupt):
+                index.build(vectors[0])
+        name = index._place.name
+        assert client.get_collection_stats(name)["row_count"] == N
+        del index
+        gc.collect()
+        assert not client.has_collection(name)
+
+
+def test_a_collection_that_was_never_indexed_is_gone_on_with_and_goes(vectors, monkeypatch):
+    """Killed between the insert and the index, so that nothing could drop it."""
+    from pymilvus import MilvusClient
+
+    database, queries = vectors
+    client = MilvusClient(milvus_module._own_file())
+    with monkeypatch.context() as patch:
+        patch.setattr(milvus_module, "_leave", lambda client, owned: client.close())
+        patch.setattr(milvus_module.milvus, "_index", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            load("indexes", "milvus")(m=12).build(database)
+    gc.collect()
+    index = load("indexes", "milvus")(m=12)
+    index.build(database)
+    name = index._place.name
+    assert_array_equal(index.search(queries, K, N).ids, brute_force(database, queries)[0])
+    del index
+    gc.collect()
+    assert not client.has_collection(name)
 
 
 def test_a_collection_goes_with_its_index_unless_it_was_saved_or_there_before(vectors, tmp_path):
@@ -381,6 +461,40 @@ def test_an_index_for_bench_search_is_checked_before_work_starts(mrlbench, folde
     ):
         status, _, err = mrlbench(*common, *more)
         assert (status, expected in err, err.count("\n")) == (2, True, 1), err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["reproduce", "digits"],
+        ["train", "nli-sentence-transformer"],
+    ],
+)
+def test_a_password_in_an_experiment_is_refused_before_anything_is_written(
+    command, mrlbench, tmp_path
+):
+    index = "{name = 'pgvector', uri = 'postgresql://me:secret@host/x'}"
+    status, out, err = mrlbench(
+        *command, "--run", tmp_path / "run", "--set", f"search.indexes=[{index}]"
+    )
+    assert (status, err.count("\n")) == (2, 1)
+    assert "pgvector: uri: expected no password in it, got one: set PGPASSWORD instead" in err
+    assert "secret" not in out + err
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_password_for_bench_search_is_in_no_file(mrlbench, folder, tmp_path):
+    grid, out = tmp_path / "grid.toml", tmp_path / "out"
+    uri = "http://root:secret@host:19530"
+    grid.write_text(f'[[indexes]]\nname = "milvus"\nuri = "{uri}"\n')
+    for more in (
+        ["--grid", grid],
+        ["--index", "milvus", "--set", f"index.uri={uri}"],
+    ):
+        status, _, err = mrlbench("bench-search", "--embeddings", folder, "--out", out, *more)
+        assert (status, err.count("\n")) == (2, 1)
+        assert "expected no password in it, got one: set MILVUS_TOKEN instead" in err
+        assert all("secret" not in path.read_text() for path in out.rglob("*") if path.is_file())
 
 
 def test_the_label_of_an_index_says_the_kind_of_server_only():

@@ -1,5 +1,7 @@
 """What each of several processes does: its part of a batch, its gradients, its rows of a file."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +17,9 @@ from mrlbench.masking import MaskedBlocks, Vocabulary, training_split
 from mrlbench.plugins import load
 from mrlbench.protocols import Split
 from mrlbench.training.batches import parts, to_input, training_batches
+from mrlbench.training.devices import choose_device
 from mrlbench.training.loop import Learner
-from mrlbench.training.prepare import prepare
+from mrlbench.training.prepare import _check_processes, prepare
 
 
 @pytest.fixture
@@ -156,6 +159,36 @@ def test_what_processes_cannot_share_is_refused(overrides, line, as_rank):
         prepare(load("datasets", "digits")(None), experiment)
 
 
+def test_processes_that_would_take_different_numbers_of_parts_are_refused(as_rank):
+    """Each part sums its batch norms over the processes: with a part more, one waits for ever."""
+    settings = ["training.methods=['mrl']", "training.batch_size=240"]
+    for count, micro in product((2, 3, 4), (12, 24)):
+        asked = experiment_file.read("digits", [*settings, f"training.micro_batch={micro}"])
+        for examples in range(4, 60):  # a data set that is smaller than a batch
+            taken = set()
+            for rank in range(count):
+                as_rank(rank, count)
+                own = torch.zeros(len(range(examples)[rank::count]))
+                taken.add(len(list(parts(own, own, micro // count))))
+            if len(taken) == 1:
+                _check_processes(asked, examples)
+            else:
+                with pytest.raises(UserError, match=f"in all parts of a batch of {examples}, got"):
+                    _check_processes(asked, examples)
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_more_processes_than_gpus_are_refused_but_on_the_cpu(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert choose_device(device) == torch.device("cuda")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    with pytest.raises(UserError, match="at most 2 processes on this machine, one for each GPU, g"):
+        choose_device(device)
+    assert choose_device("cpu") == torch.device("cpu")
+
+
 def test_commands_that_cannot_share_their_work_say_so(mrlbench, as_rank, tmp_path):
     as_rank(0, 2)
     ranks._here.store = None
@@ -167,6 +200,10 @@ def test_commands_that_cannot_share_their_work_say_so(mrlbench, as_rank, tmp_pat
 CASES = {
     "a batch that is not shared evenly": ("mrl", 34, []),
     "micro-batches": ("mrl", 36, ["training.micro_batch=12"]),
+    "fewer images than a batch, the last micro-batch short": (
+        *("mrl", 35),
+        ["training.micro_batch=12", "training.batch_size=36"],
+    ),
     "batch norms of several widths": ("slimmable", 34, ["training.dims=[128, 512]"]),
 }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import write_folder
 from numpy.testing import assert_array_equal
 
 from mrlbench import measurements
@@ -560,6 +561,36 @@ def test_the_shipped_grids_fit_their_vectors(tmp_path):
         assert read_grid(path.stem) == read_grid(str(path))
     with pytest.raises(UserError, match="no grid 'nothing': expected a TOML file or one of digits"):
         read_grid("nothing")
+
+
+def test_the_grid_of_tiny_imagenet_compares_all_at_every_dim(tmp_path):
+    wide = write_folder(tmp_path / "wide", n=300, width=2048)
+    found = builds(
+        read_grid("tiny-imagenet"),
+        Source(Output(tmp_path), open_embeddings(wide), (2048,), {}, "wide"),
+    )
+    dims = [8 << power for power in range(9)]
+    types = ["exact", *(f"scalar-quantizer(code={code})" for code in ("float16", "int8"))]
+    for label in (*types, "binary(fewest_bits=1)", "hnsw(m=32)", "ivf", "batched-ivf", "ivf-pq"):
+        of_dim = {each.dim: each.searches for each in found if each.plugin.label == label}
+        assert sorted(of_dim) == dims
+        for dim, searches in of_dim.items():
+            reranks = {search.rerank_dims for search in searches}
+            gains = dim < 2048 or label not in ("exact", "hnsw(m=32)", "ivf", "batched-ivf")
+            assert ((2048,) in reranks) == gains
+            assert () in reranks
+
+
+@pytest.mark.slow
+def test_the_grid_of_tiny_imagenet_runs(mrlbench, tmp_path):
+    wide, out = write_folder(tmp_path / "wide", n=500, q=30, width=2048), tmp_path / "out"
+    common = ("--embeddings", wide, "--out", out, "--dims", "2048", "--threads", 1, "-q")
+    status, _, err = mrlbench("bench-search", *common, "--grid", "tiny-imagenet")
+    assert status == 0, err
+    rows = measurements.read(out / "search_speed.csv")
+    best = rows[rows["metric"] == "recall_full@10"].groupby("index")["value"].max()
+    assert best["exact"] == best["scalar-quantizer(code=float16)"] == 1
+    assert set(rows["index"]) >= {"batched-ivf", "ivf", "ivf-pq", "hnsw(m=32)"}
 
 
 def test_versions_are_those_of_what_a_plugin_imports(site, monkeypatch):

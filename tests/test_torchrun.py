@@ -112,6 +112,27 @@ def workers(process):
 
 
 @pytest.mark.slow
+def test_processes_that_are_asked_to_end_do_so_even_while_they_wait_for_another(tmp_path):
+    run = tmp_path / "run"
+    long = [*SETTINGS, "--set=training.epochs=100", "--threads=1"]
+    process = torchrun(2, "train", "digits", "--run", run, *long)
+    wait_for(run / "models/mrl/seed-0" / checkpoint.NAME, process)
+    waiting, stopped = workers(process)
+    os.kill(stopped, signal.SIGSTOP)
+    time.sleep(2)  # the other one is in a sum over both by now, for up to 120 s
+    os.kill(waiting, signal.SIGTERM)
+    for _ in range(300):
+        if waiting not in workers(process):
+            break
+        time.sleep(0.1)
+    assert waiting not in workers(process)
+    os.kill(stopped, signal.SIGCONT)
+    _, err = ended(process)  # torchrun ends the rest
+    assert process.returncode != 0
+    assert "exitcode  : 143" in err or "Signal 15" in err
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_process_that_dies_or_hangs_leaves_a_run_that_goes_on(cut, tmp_path):
     long = [*SETTINGS, "--set=training.epochs=3", "--threads=1"]

@@ -21,6 +21,7 @@ from mrlbench.cli import (
     show,
     verify,
 )
+from mrlbench.cli.terminating import ending_in_order
 from mrlbench.errors import UserError
 
 app = typer.Typer(
@@ -63,9 +64,9 @@ def version_and_logs(context: typer.Context) -> None:
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 the work failed, 2 the request was wrong."""
+    """Run the command line: 0 done, 1 the work failed, 2 the request was wrong, 143 SIGTERM."""
     try:
-        with ranks.joined():
+        with ending_in_order(), ranks.joined():
             app()
     except UserError as error:
         _fail(f"error: {error}", 2)

