@@ -36,6 +36,7 @@ LAYERS = [
         "cifar",
         "imagenet",
         "faiss_index",
+        "kernels",
         "index_server",
         "moments",
         "slimming",

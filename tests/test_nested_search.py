@@ -6,8 +6,8 @@ import torch
 
 from mrlbench.arrays import prefix
 from mrlbench.errors import UserError
+from mrlbench.kernels.selection import from_keys, keep_best, to_key
 from mrlbench.search import nested, nested_search
-from mrlbench.search.kernels import from_keys, keep_best, to_key
 from mrlbench.search.nested_torch import search_in_torch
 
 DIMS = [1, 3, 8, 32]

@@ -11,7 +11,7 @@ import numpy as np
 from mrlbench.arrays import FloatArray, IntArray, Neighbors, blocks
 from mrlbench.errors import UserError
 from mrlbench.faiss_index import cells_for
-from mrlbench.search.lists import Lists, best_of, lay_out, scan, take_turns
+from mrlbench.kernels.lists import Lists, best_of, lay_out, scan, take_turns
 from mrlbench.threads import threads_in_use
 
 faiss: Any = library

@@ -10,8 +10,8 @@ import numba
 import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray
-from mrlbench.search.instructions import number, prefetch, wide_number
-from mrlbench.search.kernels import id_of, to_key
+from mrlbench.kernels.instructions import number, prefetch, wide_number
+from mrlbench.kernels.selection import id_of, to_key
 
 AHEAD = 2048  # bytes of a later candidate that are asked for early; the rest come in order
 DISTANCE = 3  # how many candidates later

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks, join
 from mrlbench.errors import UserError
+from mrlbench.kernels.selection import add_and_select, from_keys
 from mrlbench.progress import task
-from mrlbench.search.kernels import add_and_select, from_keys
 from mrlbench.search.rows import Rows, scaled_with_norms
 from mrlbench.threads import read_ahead, threads_in_use
 
@@ -103,7 +103,7 @@ class _Tile(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """A block of queries with the candidates of each at each dim (see kernels)."""
+    """A block of queries with the candidates of each at each dim (see kernels.selection)."""
 
     queries: FloatArray  # (B, D)
     keys: IntArray  # (M, B, S)

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray
-from mrlbench.search.instructions import wide_number
+from mrlbench.kernels.instructions import wide_number
 
 LOWEST_EXPONENT = -1000
 

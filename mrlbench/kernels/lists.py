@@ -10,8 +10,8 @@ import numba
 import numpy as np
 
 from mrlbench.arrays import FloatArray, IntArray, Neighbors, blocks
-from mrlbench.search.instructions import QUERIES, ROWS, multiply_tile, prefetch, which_reach
-from mrlbench.search.kernels import id_of, keep_best, score_of, to_key
+from mrlbench.kernels.instructions import QUERIES, ROWS, multiply_tile, prefetch, which_reach
+from mrlbench.kernels.selection import id_of, keep_best, score_of, to_key
 
 AHEAD = 4  # queries that are worked on before one that is asked for
 LINE = 64  # bytes

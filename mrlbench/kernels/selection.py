@@ -1,4 +1,4 @@
-"""Compiled inner loops of the search."""
+"""Choosing the k best: packed scores and ids, and a pass over a tile that adds and selects."""
 
 import numba
 import numpy as np

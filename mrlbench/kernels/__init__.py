@@ -1,0 +1,1 @@
+"""Compiled inner loops that searches and index plug-ins share."""
