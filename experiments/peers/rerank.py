@@ -68,6 +68,13 @@ def main(
             lambda ladder=ladder: _loop(unit, asked_unit[few], shortlist[few], ladder),
             IN_LOOP,
         )
+    add(
+        "funnel 200 at 128, 40 at D, of all queries",
+        lambda: run_schedule(database, asked, shortlist, funnel),
+        "mrlbench, rerank 200 at D",
+        lambda: rerank(database, asked, shortlist, [width]),
+        len(asked),
+    )
     for name, store in (("float16", database.astype(np.float16)), ("int8", _codes(unit))):
         add(
             f"rerank 200 at D from {name}",
