@@ -44,9 +44,11 @@ class Chooser:
         """Find the cheapest plans without an approximate index, of different first stages."""
         choice = Choice()
         plans = self.by_cost(EXACT, self.grid.stages)
-        with task("exact first stages", len(plans), "plans") as work:
-            for plan in plans:
-                work.advance(1)
+        begun = set[Stage]()
+        with task("exact first stages", len({plan.stage for plan in plans}), "stages") as work:
+            for plan in plans:  # the first plan of a stage takes the time
+                work.advance(int(plan.stage not in begun))
+                begun.add(plan.stage)
                 if all(plan.stage != each.plan.stage for each in choice.leaders):
                     self._try(plan, choice)
                 if len(choice.leaders) == PLANS:
