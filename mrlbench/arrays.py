@@ -41,6 +41,12 @@ class Neighbors(NamedTuple):
         return Neighbors(self.ids[queries], self.scores[queries])
 
 
+def room_for_neighbors(queries: int, k: int) -> Neighbors:
+    """Make what a search fills, (Q, k)."""
+    shape = (queries, k)
+    return Neighbors(np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.float32))
+
+
 def join(parts: Sequence[Neighbors]) -> Neighbors:
     """Put the results of consecutive queries together."""
     ids, scores = zip(*parts, strict=True)

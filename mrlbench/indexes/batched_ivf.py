@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import faiss as library  # its type hints leave out the clustering
 import numpy as np
 
-from mrlbench.arrays import FloatArray, IntArray, Neighbors, blocks
+from mrlbench.arrays import FloatArray, IntArray, Neighbors, blocks, room_for_neighbors
 from mrlbench.errors import UserError
 from mrlbench.faiss_index import cells_for
 from mrlbench.kernels.lists import Lists, best_of, lay_out, scan, take_turns
@@ -58,7 +58,7 @@ class batched_ivf:
     def search(self, queries: FloatArray, k: int, effort: int) -> Neighbors:
         """Find the `k` nearest rows in the `effort` nearest cells, exactly."""
         probes = min(max(effort, 1), len(self._centres.ids))
-        queries, found = np.ascontiguousarray(queries), _results(len(queries), k)
+        queries, found = np.ascontiguousarray(queries), room_for_neighbors(len(queries), k)
 
         def work(part: slice) -> int:
             return self._search(queries[part], probes, found.of(part))
@@ -75,7 +75,7 @@ class batched_ivf:
 
     def _search(self, queries: FloatArray, probes: int, found: Neighbors) -> int:
         """Search some queries in one thread; count the distances computed."""
-        groups, cells = len(self._centres.starts) - 1, _results(len(queries), probes)
+        groups, cells = len(self._centres.starts) - 1, room_for_neighbors(len(queries), probes)
         everyone = np.tile(np.arange(len(queries)), groups)
         turns = np.arange(groups + 1) * len(queries)
         compared = _probe(self._centres, queries, everyone, turns, cells)
@@ -126,8 +126,3 @@ def _probe(
     scored = scan(lists, queries, asking, turns, k, keys)
     best_of(keys, found)
     return scored
-
-
-def _results(queries: int, k: int) -> Neighbors:
-    shape = (queries, k)
-    return Neighbors(np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.float32))

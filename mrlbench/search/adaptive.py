@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mrlbench.arrays import AnyFloatArray, FloatArray, IntArray, Neighbors, blocks
+from mrlbench.arrays import (
+    AnyFloatArray,
+    FloatArray,
+    IntArray,
+    Neighbors,
+    blocks,
+    room_for_neighbors,
+)
 from mrlbench.embedding.shards import Shards
 from mrlbench.search.gather import add_step, pack, score_prefixes, take
 from mrlbench.search.rows import readable, scaled_with_norms
@@ -71,7 +78,7 @@ def rerank(
     Returns:
         For each dim, all K of the shortlist, nearest first; ties keep the shortlist's order.
     """
-    found = [_empty(shortlist.shape) for _ in dims]
+    found = [room_for_neighbors(*shortlist.shape) for _ in dims]
 
     def work(part: slice) -> None:
         cosines = _cosines(database, queries[part], shortlist[part], dims)
@@ -103,7 +110,7 @@ def rerank_lengths(
     Returns:
         For each K, what `rerank` makes of the first K of the shortlist, (Q, K).
     """
-    found = {length: _empty((len(queries), length)) for length in lengths}
+    found = {length: room_for_neighbors(len(queries), length) for length in lengths}
 
     def work(part: slice) -> None:
         ids = shortlist[part, : max(lengths)]
@@ -212,7 +219,3 @@ def _order(ids: IntArray, cosines: FloatArray, out: Neighbors) -> None:
     keys.sort(axis=1)  # by NumPy, with the processor's vectors
     take(keys, ids, out.ids)
     take(keys, cosines, out.scores)
-
-
-def _empty(shape: tuple[int, ...]) -> Neighbors:
-    return Neighbors(np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.float32))
