@@ -485,6 +485,7 @@ def test_a_grid_is_the_product_of_its_lists(tmp_path, source):
           {name = "hnsw", m = [4, 8], ef_construction = [20, 40], efforts = [5, 30]},
           {name = "ivf", efforts = [1, 2]},
           {name = "scalar-quantizer"},
+          {name = "exact", dims = [8]},
         ]
         pipelines = [{rerank_dims = [8, 16], lengths = [50, 20]}]
         """,
@@ -506,6 +507,7 @@ def test_a_grid_is_the_product_of_its_lists(tmp_path, source):
     assert names["ivf at 8"] == names["ivf at 16"] == names["ivf at 4"][:4]
     assert names["scalar-quantizer at 8"][-1] == f"k=10 effort=0 {ladder}"  # codes gain from rows
     assert ladder not in " ".join(names["scalar-quantizer at 16"])
+    assert [label for label in names if "exact" in label] == ["exact at 8"]
 
 
 @pytest.mark.parametrize(

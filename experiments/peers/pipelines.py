@@ -54,6 +54,7 @@ CELLS = (
 )  # their effort is the number of cells probed
 SHORTLISTS = (20, 40, 80, 120, 200, 400, 800)
 MIDDLES, LASTS = (128, 256), (20, 40, 80)
+ENDS = (2, 1)  # the last rerank is at D over so many: half of D may rank as well
 DIMS = (16, 32, 64, 128)
 K, LIKE_FOR_LIKE = 10, 200
 TOLERANCE = 0.001  # of mAP@10 below exact search at full width
@@ -347,11 +348,11 @@ def _pipelines(
         reached: set[Schedule] = set()
         hopeless: set[Schedule] = set()
         for effort, ladder in itertools.product(efforts, _ladders(dim, width)):
-            length = ladder.lengths[0]
-            direct = Schedule(dim, (width,), (length,))  # no ladder of this length can do better
+            # no ladder of this length to this dim can do better
+            direct = Schedule(dim, ladder.rerank_dims[-1:], ladder.lengths[:1])
             if ladder in reached | hopeless or (ladder != direct and direct not in reached):
                 continue
-            if name == "hnsw" and effort < length:
+            if name == "hnsw" and effort < ladder.lengths[0]:
                 continue
             steps = " > ".join(
                 f"{count} at {wide}"
@@ -369,10 +370,13 @@ def _pipelines(
 
 
 def _ladders(dim: int, width: int) -> Sequence[Schedule]:
-    """List reranks of several lengths: at once at full width, or by way of a wider prefix."""
-    ladders = [Schedule(dim, (width,), (length,)) for length in SHORTLISTS]
-    steps = itertools.product(MIDDLES, SHORTLISTS[2:], LASTS)
-    ladders += [Schedule(dim, (m, width), (length, last)) for m, length, last in steps if m > dim]
+    """List reranks of several lengths: at once at the last dim, or by way of a narrower one."""
+    ends = [width // share for share in ENDS]
+    ladders = [Schedule(dim, (end,), (length,)) for length in SHORTLISTS for end in ends]
+    steps = itertools.product(ends, MIDDLES, SHORTLISTS[2:], LASTS)
+    ladders += [
+        Schedule(dim, (m, end), (length, last)) for end, m, length, last in steps if m > dim
+    ]
     return ladders
 
 

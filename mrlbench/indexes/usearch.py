@@ -10,6 +10,8 @@ from mrlbench.arrays import FloatArray, IntArray, Neighbors
 from mrlbench.errors import UserError
 from mrlbench.threads import threads_in_use
 
+ALONE = 1000  # rows that one thread adds before all do
+
 
 class usearch:
     """Walk a layered graph (usearch); effort is expansion_search, its efSearch.
@@ -49,7 +51,11 @@ class usearch:
             expansion_add=self._ef_construction,
         )
         threads = self._build_threads or threads_in_use()
-        self._graph.add(np.arange(rows, dtype=np.uint64), database, threads=threads)
+        keys = np.arange(rows, dtype=np.uint64)
+        # rows added at once do not see each other: of the first, some would stay without links
+        self._graph.add(keys[:ALONE], database[:ALONE], threads=1)
+        if rows > ALONE:
+            self._graph.add(keys[ALONE:], database[ALONE:], threads=threads)
 
     def search(self, queries: FloatArray, k: int, effort: int) -> Neighbors:
         """Find about the `k` nearest rows with a beam of max(effort, k)."""

@@ -20,6 +20,12 @@ from mrlbench.protocols import Index
 from mrlbench.search.nested import check_k
 
 
+class GridIndex(IndexPlugin):
+    """An index of the grid; the values of a build argument may be a list, which are all taken."""
+
+    dims: list[int] = Field(default=[])  # empty: the grid's
+
+
 class Ladder(Strict):
     """The reranks of a pipeline, after a shortlist by any index at a narrower dim."""
 
@@ -37,8 +43,7 @@ class Grid(Strict):
     build_limit: float = Field(default=3600, gt=0)  # seconds, after which a build is given up
     search_limit: float = Field(default=600, gt=0)  # seconds of one search with all its repeats
     keep_indexes: bool = False  # else an index is deleted when all its searches are done
-    # a build argument may be a list of values, which are taken in turn
-    indexes: list[IndexPlugin] = Field(min_length=1)
+    indexes: list[GridIndex] = Field(min_length=1)
     pipelines: list[Ladder] = Field(default=[])  # beside the search without a rerank
 
 
@@ -74,7 +79,8 @@ def builds(grid: Grid, source: Source) -> list[Build]:
     """
     embeddings = source.embeddings
     dims = grid.dims or list(source.dims)
-    check_dims("dims", dims, embeddings.width)
+    for asked in (dims, *(table.dims for table in grid.indexes if table.dims)):
+        check_dims("dims", asked, embeddings.width)
     for k in grid.k:
         check_k(k, len(embeddings.database))
     for ladder in grid.pipelines:
@@ -83,7 +89,7 @@ def builds(grid: Grid, source: Source) -> list[Build]:
         Build(plugin, dim, tuple(_searches(grid, plugin, dim)))
         for table in grid.indexes
         for plugin in _variants(table)
-        for dim in reversed(dims)
+        for dim in reversed(table.dims or dims)
     ]
     labels = [build.label for build in found]
     if twice := {label for label in labels if labels.count(label) > 1}:
