@@ -76,7 +76,7 @@ class batched_ivf:
     def _search(self, queries: FloatArray, probes: int, found: Neighbors) -> int:
         """Search some queries in one thread; count the distances computed."""
         groups, cells = len(self._centres.starts) - 1, room_for_neighbors(len(queries), probes)
-        everyone = np.tile(np.arange(len(queries)), groups)
+        everyone = np.arange(groups * len(queries)) % len(queries)
         turns = np.arange(groups + 1) * len(queries)
         compared = _probe(self._centres, queries, everyone, turns, cells)
         turns = np.empty(len(self._lists.starts), dtype=np.int64)

@@ -137,8 +137,10 @@ def scan(
     bars = np.full(len(queries), -np.inf, dtype=np.float32)
     counts = np.zeros(len(queries), dtype=np.int64)
     for cell in range(len(starts) - 1):
-        ids = lists.ids[starts[cell] : starts[cell + 1]]
         end = turns[cell + 1]
+        if turns[cell] == end:
+            continue
+        ids = lists.ids[starts[cell] : starts[cell + 1]]
         scored += len(ids) * (end - turns[cell])
         for turn in range(turns[cell], end, QUERIES):
             for later in range(turn + AHEAD, min(turn + AHEAD + QUERIES, end)):

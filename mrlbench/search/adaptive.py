@@ -16,7 +16,7 @@ from mrlbench.arrays import (
     room_for_neighbors,
 )
 from mrlbench.embedding.shards import Shards
-from mrlbench.search.gather import add_step, pack, score_prefixes, take
+from mrlbench.search.gather import add_step, pack, reorder, score_prefixes, take
 from mrlbench.search.rows import readable, scaled_with_norms
 from mrlbench.threads import threads_in_use
 
@@ -172,9 +172,7 @@ def _climb(
         keys = np.empty(cosines.shape, dtype=np.int64)
         add_step(rows, asked, lengths[:, step], start, dim, ids, products, squares, cosines, keys)
         keys.sort(axis=1)  # by NumPy, with the processor's vectors
-        take(keys, cosines, scores[:, :length])
-        for each in (ids, products, squares):
-            take(keys, each[:, :length].copy(), each[:, :length])
+        reorder(keys, cosines, ids, products, squares, scores)
         start = dim
 
 

@@ -162,3 +162,35 @@ def take(keys: IntArray, values: Any, out: Any) -> None:  # noqa: ANN401
     for query in range(out.shape[0]):
         for place in range(out.shape[1]):
             out[query, place] = values[query, id_of(keys[query, last - place])]
+
+
+@numba.njit(nogil=True, cache=True)
+def reorder(
+    keys: IntArray,
+    cosines: FloatArray,
+    ids: IntArray,
+    products: FloatArray,
+    squares: FloatArray,
+    scores: FloatArray,
+) -> None:
+    """Put candidates and their sums in the order of sorted keys, the highest first.
+
+    Args:
+        keys: (B, K), as `add_step` packed them, sorted.
+        cosines: (B, K), in the order that `add_step` left.
+        ids: (B, K) or wider; the first K are put in order.
+        products: Likewise.
+        squares: Likewise.
+        scores: Likewise, filled with the cosines.
+    """
+    length = keys.shape[1]
+    some_ids, some = np.empty(length, dtype=ids.dtype), np.empty((2, length), dtype=np.float32)
+    for query in range(keys.shape[0]):
+        for place in range(length):
+            some_ids[place] = ids[query, place]
+            some[0, place], some[1, place] = products[query, place], squares[query, place]
+        for place in range(length):
+            before = id_of(keys[query, length - 1 - place])
+            scores[query, place] = cosines[query, before]
+            ids[query, place] = some_ids[before]
+            products[query, place], squares[query, place] = some[0, before], some[1, before]
