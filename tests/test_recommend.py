@@ -444,6 +444,15 @@ def test_the_line_over_log_rows_is_numpys():
     assert found.low < found.value <= found.high
 
 
+def test_queries_that_are_all_foretold_the_same_leave_some_doubt():
+    found = extrapolate(np.array([1000, 2000, 4000]), np.ones((100, 3)), 64_000)
+    # a share of queries that find nothing escapes 100 of them with 0.025 = (1 - 0.0362)^100
+    assert (found.value, found.high) == pytest.approx((1.0, 1.0))
+    assert found.low == pytest.approx(1 - 0.0362, abs=1e-4)
+    differences = extrapolate(np.array([1000, 2000]), np.zeros((100, 2)), 64_000, (-1.0, 1.0))
+    np.testing.assert_allclose(differences, (0, -0.0362, 0.0362), atol=1e-4)
+
+
 def test_the_whole_index_is_not_built_again(tmp_path, monkeypatch):
     rows, sizes = 2000, list[int]()
     problem = Problem(decaying(rows, D), read_target("recall_full@10=0.8"), tmp_path, 0, Tally())

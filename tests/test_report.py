@@ -21,6 +21,7 @@ from mrlbench.reports.page.axes import label, scale_of
 from mrlbench.reports.page.blocks import Axis, Chart, Look, Point, Series
 from mrlbench.reports.page.classes import by_class
 from mrlbench.reports.page.disagreement import disagreement
+from mrlbench.reports.page.measured import METHODS
 from mrlbench.reports.page.page import render, write_page
 from mrlbench.reports.page.speed import _built as built_table
 from mrlbench.reports.page.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, svg
@@ -341,6 +342,11 @@ def decoded(address):
 def row_of(picture, pixels):
     (found,) = np.flatnonzero((pixels == picture).all(axis=(1, 2)))
     return found
+
+
+def test_every_kind_of_number_that_is_published_says_how_it_was_measured():
+    files = [each for folder in PUBLISHED.parent.iterdir() for each in measurements.files(folder)]
+    assert {task for each in files for task in measurements.read(each)["task"]} <= set(METHODS)
 
 
 def test_an_empty_page_is_a_page():

@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mrlbench.arrays import AnyFloatArray, IntArray
-from mrlbench.intervals import Interval, mean_intervals, studentized_interval
+from mrlbench.intervals import (
+    SAME,
+    Interval,
+    constant_interval,
+    mean_intervals,
+    studentized_interval,
+)
 from mrlbench.recommend.candidates import Candidate
 from mrlbench.recommend.costing import Cost, effort_at
 from mrlbench.recommend.first_stages import Built, build
@@ -107,35 +113,46 @@ def measure_growth(
         sizes.append(size)
     if len(sizes) == 1:
         return None
-    return Growth(
-        tuple(sizes),
-        tuple(float(each.mean()) for each in columns),
-        planned,
-        effort_at(plan, whole, planned),
-        extrapolate(np.array(sizes), np.stack(columns, axis=1), planned),
-    )
+    scores = np.stack(columns, axis=1)
+    expected = extrapolate(np.array(sizes), scores, planned, problem.target.bounds)
+    if problem.is_yardstick(plan):  # of any size, as `confirm` says
+        expected = Interval(expected.value, expected.value, expected.value)
+    means = tuple(float(each.mean()) for each in columns)
+    return Growth(tuple(sizes), means, planned, effort_at(plan, whole, planned), expected)
 
 
-def extrapolate(rows: IntArray, scores: AnyFloatArray, planned: int) -> Interval:
+def extrapolate(
+    rows: IntArray,
+    scores: AnyFloatArray,
+    planned: int,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> Interval:
     """Extend mean scores at several sizes to another one.
 
     A line fitted by least squares is linear in what it is fitted to, so its value at the planned
     size is a weighted sum of each query's scores, and its interval that of a mean. The interval
     holds those of two lines, through all sizes and through the two largest, which differ where the
-    scores lie on a curve. No mean is above 1.
+    scores lie on a curve. Where all queries are foretold the same, it is that of
+    `constant_interval`. No mean is out of bounds.
 
     Args:
         rows: (S,), increasing.
         scores: (Q, S).
         planned: N to plan for.
+        bounds: The least and the largest that a score can be.
     """
     lines = [rows, rows[-2:]] if len(rows) > 2 else [rows]
     guesses = np.stack(
         [scores[:, -len(part) :] @ _weights(part, planned) for part in lines], axis=1
     )
-    intervals = mean_intervals(guesses)
+    intervals = [
+        constant_interval(float(np.clip(mean.value, *bounds)), len(each), bounds)
+        if np.ptp(each) < SAME
+        else mean
+        for each, mean in zip(guesses.T, mean_intervals(guesses), strict=True)
+    ]
     low, high = min(each.low for each in intervals), max(each.high for each in intervals)
-    return Interval(*(min(each, 1.0) for each in (intervals[0].value, low, high)))
+    return Interval(*(float(np.clip(each, *bounds)) for each in (intervals[0].value, low, high)))
 
 
 def _weights(rows: IntArray, planned: int) -> AnyFloatArray:

@@ -32,6 +32,18 @@ METHODS = {
         "A graph with a rerank: first stage, gathering, rerank and sort are inside the clock. The "
         "effort was chosen on 20% of the queries; quality is reported on the rest."
     ),
+    "search-grid": (
+        "Each index in a process of its own: build time, bytes as saved, peak memory; then every "
+        "search, timed as search-speed is. Recall and mAP are of all queries."
+    ),
+    "arena": (
+        "Every reduction is normalised, then coded; projections and codes learn from the database. "
+        "Differences are paired over queries. MFLOPs are those of the first stage and the rerank."
+    ),
+    "inspect": (
+        "Prefixes beside PCA, random, last and rotated coordinates, on a seeded sample of rows and "
+        "queries; duplicates and lengths over all rows."
+    ),
     "few-shot": "Nearest class mean of a few drawn examples; the mean over draws.",
     "class-trends": "How many classes rise, fall, dip or peak as the dims of the heads grow.",
     "long-tail": "Linear top-1 by how often the class was trained.",
