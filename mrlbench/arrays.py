@@ -14,6 +14,7 @@ FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 ByteArray = NDArray[np.uint8]
+WordArray = NDArray[np.int16]
 AnyFloatArray = NDArray[np.floating[Any]]
 InputArray = NDArray[Any]  # what a model reads: (B, 3, H, W) uint8 images, (B, D) float32 vectors
 # or several: token ids (B, L) with masked places (B, m), images with the tokens of their captions

@@ -3,12 +3,15 @@
 import sys
 from functools import partial
 
+import numba
 import numpy as np
 import pytest
+from numba.extending import intrinsic
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mrlbench.arrays import prefix
 from mrlbench.errors import UserError
+from mrlbench.kernels import instructions
 from mrlbench.plugins import load, names
 from mrlbench.search.adaptive import rerank
 from mrlbench.search.exact_prefix import ExactPrefix
@@ -25,7 +28,12 @@ def vectors():
 
 CODED = [
     pytest.param(partial(load("indexes", name), code=code), id=f"{name}-{code}")
-    for name, code in (("hnsw", "int8"), ("hnsw", "float16"), ("ivf", "int8"))
+    for name, code in (
+        ("hnsw", "int8"),
+        ("hnsw", "float16"),
+        ("ivf", "int8"),
+        ("batched-ivf", "int16"),
+    )
 ]
 
 
@@ -170,32 +178,51 @@ def test_adanns_ivf_chooses_cells_at_one_prefix_and_scans_at_another(vectors):
     assert_allclose(found.scores, np.take_along_axis(scores, expected, 1), atol=1e-6)
 
 
+@pytest.mark.parametrize(("code", "atol"), [("float32", 1e-6), ("int16", 1e-4)])
+@pytest.mark.parametrize("probes", [3, 8])  # of eight, the nearest is scanned first
 @pytest.mark.parametrize("width", [1, 3, 4, D])
-def test_batched_ivf_is_exact_within_the_cells_probed(vectors, width):
+def test_batched_ivf_is_exact_within_the_cells_probed(vectors, width, probes, code, atol):
     rows = np.concatenate([vectors[:N], vectors[:40], np.zeros((3, D), np.float32)])  # ties too
     database, queries = prefix(rows, width), prefix(vectors[N:], width)
-    index = load("indexes", "batched-ivf")(cells=10)
+    index = load("indexes", "batched-ivf")(cells=10, code=code)
     index.build(database)
-    found = index.search(queries, 30, 3)
+    found = index.search(queries, 30, probes)
     centres = np.empty((10, width), dtype=np.float32)
     centres[index._centres.ids] = index._centres.values.reshape(width, 16).T[:10]
     cell = np.repeat(np.arange(10), np.diff(index._lists.starts))[np.argsort(index._lists.ids)]
     assert_array_equal(cell[:N], (database @ centres.T).argmax(axis=1)[:N])
-    probed = np.argsort(-(queries @ centres.T), axis=1, kind="stable")[:, :3]  # (Q, 3)
+    probed = np.argsort(-(queries @ centres.T), axis=1, kind="stable")[:, :probes]  # (Q, 3)
     scores = queries.astype(np.float64) @ database.T.astype(np.float64)  # (Q, N)
     inside = (cell[None, :, None] == probed[:, None, :]).any(axis=2)
     scores[~inside] = -np.inf
     expected = np.sort(scores, axis=1)[:, ::-1][:, :30]
-    assert_allclose(found.scores, expected, atol=1e-6)
+    assert_allclose(found.scores, expected, atol=atol)
     there = found.ids >= 0
     assert_array_equal(there, np.isfinite(expected))
     own = np.take_along_axis(scores, np.maximum(found.ids, 0), axis=1)
-    assert_allclose(own[there], found.scores[there], atol=1e-6)
+    assert_allclose(own[there], found.scores[there], atol=atol)
     assert all(len(set(ids[ids >= 0])) == (ids >= 0).sum() for ids in found.ids)
     tied = (found.scores[:, 1:] == found.scores[:, :-1]) & there[:, 1:]
     assert (found.ids[:, 1:][tied] > found.ids[:, :-1][tied]).all()
     assert tied.any()
     assert index.distance_computations() == inside.sum() + Q * 10
+
+
+def test_words_multiply_the_same_without_their_instruction(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows, queries = (rng.integers(-3000, 3000, (each, 6), dtype=np.int16) for each in (16, 4))
+    tile = np.ascontiguousarray(rows.reshape(16, 3, 2).transpose(1, 0, 2)).ravel()
+    for has_it in {instructions.HAS_AVX2, False}:
+        monkeypatch.setattr(instructions, "HAS_AVX2", has_it)
+        multiply = intrinsic(instructions._multiply_tile)
+
+        @numba.njit
+        def run(values, queries, out, multiply=multiply):
+            multiply(values, 0, queries, 0, 1, 2, 3, out, 0)
+
+        out = np.zeros((4, 16), dtype=np.float32)
+        run(tile, queries, out)
+        assert_array_equal(out, (queries.astype(int) @ rows.T.astype(int)).astype(np.float32))
 
 
 def test_a_batch_and_single_queries_find_the_same_in_cells(vectors):

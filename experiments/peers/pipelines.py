@@ -17,6 +17,7 @@ from them (20 GB at a million), so that a run that was stopped goes on; `--build
 
 import csv
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -43,15 +44,10 @@ from mrlbench.threads import use_threads
 
 GRAPHS = ("hnsw", "hnswlib", "usearch")  # each with 32 links and 40 candidates, as in the paper
 EFFORTS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
-PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-# `/2`: half as many cells
-CELLS = (
-    "ivf",
-    "ivf-pq",
-    "batched-ivf",
-    "batched-ivf/2",
-    "batched-ivf/4",
-)  # their effort is the number of cells probed
+PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
+CELLS = ("ivf", "ivf-pq", "batched-ivf")  # their effort is the number of cells probed
+# `:int16` stores words; `/2` makes half as many cells
+FIRSTS = "batched-ivf:int16,batched-ivf:int16/2,batched-ivf:int16/4,batched-ivf,ivf,ivf-pq,hnsw"
 SHORTLISTS = (20, 40, 80, 120, 200, 400, 800)
 MIDDLES, LASTS = (128, 256), (20, 40, 80)
 ENDS = (2, 1)  # the last rerank is at D over so many: half of D may rank as well
@@ -161,7 +157,7 @@ def main(
     size: int = 100_000,
     queries: int = 10_000,
     graphs: str = ",".join(GRAPHS),
-    firsts: str = "batched-ivf,batched-ivf/2,batched-ivf/4,ivf,ivf-pq,hnsw",
+    firsts: str = FIRSTS,
     dims: str = ",".join(map(str, DIMS)),
     repeats: int = 5,
     name: str = "pipelines",
@@ -246,7 +242,7 @@ def _made_up(size: int, keep: Path | None) -> FloatArray:
 
 def _build(name: str, database: FloatArray, dim: int, keep: Path | None) -> Index:
     index = _empty(name, len(database))
-    kept = None if keep is None else keep / f"{name.replace('/', '-')}_{len(database)}x{dim}"
+    kept = None if keep is None else keep / f"{re.sub('[:/]', '-', name)}_{len(database)}x{dim}"
     if kept is not None and kept.exists():
         index.load(kept / "index")
         return index
@@ -263,8 +259,10 @@ def _build(name: str, database: FloatArray, dim: int, keep: Path | None) -> Inde
 
 
 def _empty(name: str, rows: int) -> Index:
-    plain, _, share = name.partition("/")
-    arguments = {"cells": cells_for(rows) // int(share)} if share else {}
+    label, _, share = name.partition("/")
+    plain, _, code = label.partition(":")
+    arguments: dict[str, Any] = {"cells": cells_for(rows) // int(share)} if share else {}
+    arguments |= {"code": code} if code else {}
     index: Index = load("indexes", plain)(**arguments)
     return index
 
@@ -343,7 +341,7 @@ def _pipelines(
     """
     fastest = float("inf")
     for dim, name in firsts:
-        efforts = PROBES if name in CELLS else EFFORTS
+        efforts = PROBES if re.split("[:/]", name)[0] in CELLS else EFFORTS
         index = _build(name, data.database, dim, keep)
         reached: set[Schedule] = set()
         hopeless: set[Schedule] = set()

@@ -1,17 +1,20 @@
 # ruff: noqa: ANN401 (numba's and LLVM's objects have no types)
 """What numba does not offer: widening a float16, prefetching, and a product kept in registers."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils as untyped
 from numba.extending import intrinsic
 
 cgutils: Any = untyped
 ROWS, QUERIES = 16, 4  # of a tile: 64 sums fill half of the registers of AVX2
-WHOLE, VECTOR = ir.IntType(64), ir.VectorType(ir.FloatType(), ROWS)
-NONE = ir.Constant(VECTOR, None)  # zeros
+WHOLE, INTEGER, WORD = (ir.IntType(bits) for bits in (64, 32, 16))
+VECTOR, INTEGERS = ir.VectorType(ir.FloatType(), ROWS), ir.VectorType(INTEGER, ROWS)
+PAIRS = ir.VectorType(WORD, 2 * ROWS)  # two coordinates of each row
+HAS_AVX2 = bool(binding.get_host_cpu_features().get("avx2"))
 
 
 def _reader(target: Any) -> Any:
@@ -78,21 +81,70 @@ class _Code:
         """Point to 16 numbers that begin there."""
         return self.builder.bitcast(address, VECTOR.as_pointer())
 
-    def load(self, address: Any) -> Any:
-        """Read 16 numbers that begin anywhere."""
-        found = self.builder.load(self.vector(address))
-        found.align = 4
+    def load(self, address: Any, kind: Any = VECTOR) -> Any:
+        """Read something that begins at any number, such as 16 of them."""
+        found = self.builder.load(self.builder.bitcast(address, kind.as_pointer()))
+        found.align = 2 if kind in (PAIRS, INTEGER) else 4  # an integer here is a pair of words
         return found
 
     def spread(self, number: Any) -> Any:
         """Repeat a number 16 times."""
-        lane, lanes = ir.IntType(32), ir.VectorType(ir.IntType(32), ROWS)
-        one = self.builder.insert_element(NONE, number, ir.Constant(lane, 0))
-        return self.builder.shuffle_vector(one, NONE, ir.Constant(lanes, None))
+        none = ir.Constant(ir.VectorType(number.type, ROWS), None)
+        one = self.builder.insert_element(none, number, ir.Constant(INTEGER, 0))
+        return self.builder.shuffle_vector(one, none, ir.Constant(INTEGERS, None))
+
+    def lanes(self, vector: Any, which: range) -> Any:
+        """Take some numbers of a vector."""
+        mask = ir.Constant(ir.VectorType(INTEGER, len(which)), list(which))
+        return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
     def _array(self, place: int) -> Any:
         kind = self._kinds[place]
         return self._context.make_array(kind)(self._context, self.builder, self._values[place])
+
+
+def _add_floats(code: _Code, rows: Any, query: Any, total: Any) -> Any:
+    """Add the products of one coordinate, of 16 rows and the query's that an address points to."""
+    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+    name = f"llvm.fmuladd.v{ROWS}f32"
+    add_product = cgutils.get_or_insert_function(code.builder.module, kind, name)
+    return code.builder.call(add_product, [rows, code.spread(code.builder.load(query)), total])
+
+
+def _add_pairs(code: _Code, rows: Any, query: Any, total: Any) -> Any:
+    """Add the products of two coordinates, of 16 rows and the query's at an address, in words."""
+    builder = code.builder
+    pairs = builder.bitcast(code.spread(code.load(query, INTEGER)), PAIRS)
+    if not HAS_AVX2:
+        even, odd = range(0, 2 * ROWS, 2), range(1, 2 * ROWS, 2)
+        products = [
+            builder.mul(*(builder.sext(code.lanes(each, some), INTEGERS) for each in (rows, pairs)))
+            for some in (even, odd)
+        ]
+        return builder.add(total, builder.add(*products))
+    # one instruction, which LLVM does not find by itself
+    half = ir.VectorType(INTEGER, ROWS // 2)
+    kind = ir.FunctionType(half, [ir.VectorType(WORD, ROWS)] * 2)
+    known = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.pmadd.wd")
+    low, high = (
+        builder.call(known, [code.lanes(each, some) for each in (rows, pairs)])
+        for some in (range(ROWS), range(ROWS, 2 * ROWS))
+    )
+    both = builder.shuffle_vector(low, high, ir.Constant(INTEGERS, list(range(ROWS))))
+    return builder.add(total, both)
+
+
+class _Arithmetic(NamedTuple):
+    """How a tile is multiplied: so many coordinates at once, what is read, what sums are."""
+
+    together: int
+    rows: Any
+    sums: Any
+    add: Callable[[_Code, Any, Any, Any], Any]
+
+
+FLOATS = _Arithmetic(1, VECTOR, VECTOR, _add_floats)
+WORDS = _Arithmetic(2, PAIRS, INTEGERS, _add_pairs)
 
 
 def _multiply_tile(
@@ -109,30 +161,32 @@ def _multiply_tile(
 ) -> Any:
     """Multiply 16 rows, `values[at:]` as (d, 16), with four of the `queries`, (B, d).
 
-    The products go to `out[:4, column : column + 16]`. Sums stay in registers: a loop over arrays
-    would write and read them at each coordinate.
+    Words (int16) lie as (d / 2, 16, 2), and no sum may leave an int32. The products go to
+    `out[:4, column : column + 16]`. Sums stay in registers: a loop over arrays would write and
+    read them at each coordinate.
     """
+    by = WORDS if values.dtype == types.int16 else FLOATS
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         code, zero = _Code(context, builder, signature, arguments), ir.Constant(WHOLE, 0)
-        start, dim = code.number(1), code.width(2)
+        start, together = code.number(1), ir.Constant(WHOLE, by.together)
         asked = [code.address(2, code.number(3 + each), zero) for each in range(QUERIES)]
-        kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-        add_product = cgutils.get_or_insert_function(
-            builder.module, kind, f"llvm.fmuladd.v{ROWS}f32"
-        )
-        sums = [cgutils.alloca_once_value(builder, NONE) for _ in asked]  # LLVM makes registers
+        none = ir.Constant(by.sums, None)
+        sums = [cgutils.alloca_once_value(builder, none) for _ in asked]  # LLVM makes registers
         for each in sums:
-            builder.store(NONE, each)
-        with cgutils.for_range(builder, dim) as loop:
-            before = builder.mul(loop.index, ir.Constant(WHOLE, ROWS))
-            rows = code.load(code.along(0, builder.add(start, before)))
+            builder.store(none, each)
+        with cgutils.for_range(builder, builder.udiv(code.width(2), together)) as loop:
+            before = builder.mul(loop.index, together)
+            place = builder.add(start, builder.mul(before, ir.Constant(WHOLE, ROWS)))
+            rows = code.load(code.along(0, place), by.rows)
             for query, total in zip(asked, sums, strict=True):
-                value = code.spread(builder.load(builder.gep(query, [loop.index])))
-                builder.store(builder.call(add_product, [rows, value, builder.load(total)]), total)
+                there = builder.gep(query, [before])
+                builder.store(by.add(code, rows, there, builder.load(total)), total)
         for place, total in enumerate(sums):
             target = code.address(7, ir.Constant(WHOLE, place), code.number(8))
-            builder.store(builder.load(total), code.vector(target)).align = 4
+            found = builder.load(total)
+            found = found if by.sums == VECTOR else builder.sitofp(found, VECTOR)
+            builder.store(found, code.vector(target)).align = 4
         return context.get_dummy_value()
 
     found = types.void(values, at, queries, one, two, three, four, out, column)

@@ -9,13 +9,15 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from mrlbench.arrays import FloatArray, IntArray, Neighbors, blocks
+from mrlbench.arrays import FloatArray, IntArray, Neighbors, WordArray, blocks
 from mrlbench.kernels.instructions import QUERIES, ROWS, multiply_tile, prefetch, which_reach
 from mrlbench.kernels.selection import id_of, keep_best, score_of, to_key
 
+LONGEST = 32767  # of a word: the products of unit vectors stay within an int32
+UNIT = LONGEST**-2  # of products of words
 AHEAD = 4  # queries that are worked on before one that is asked for
 LINE = 64  # bytes
-SORTED_TOGETHER = 64  # queries whose candidates stay in the cache
+TOGETHER = 64  # rows that are worked on at once stay in the cache
 NOTHING = np.iinfo(np.int64).min  # a key that is none
 
 
@@ -23,32 +25,48 @@ class Lists(NamedTuple):
     """Rows by cell.
 
     Attributes:
-        values: Float32, tile after tile, each of 16 rows as (d, 16); what fills up a cell's last
-            tile is zero.
+        values: Tile after tile, each of 16 rows: float32 as (d, 16), words as (d / 2, 16, 2); what
+            fills up a cell's last tile is zero.
         tiles: (C + 1,), which tile each cell begins with.
         starts: (C + 1,), where the rows of each cell begin among all.
         ids: (N,), of the rows in this order.
     """
 
-    values: FloatArray
+    values: FloatArray | WordArray
     tiles: IntArray
     starts: IntArray
     ids: IntArray
 
 
-def lay_out(rows: FloatArray, cell: IntArray, cells: int) -> Lists:
-    """Copy the rows, (N, d), of each cell side by side; `cell` says which each is in, (N,)."""
+def to_words(vectors: FloatArray) -> WordArray:
+    """Round unit vectors, (N, d), to int16, (N, d) or one wider: their products are in `UNIT`s."""
+    rows, dim = vectors.shape
+    words = np.zeros((rows, dim + dim % 2), dtype=np.int16)
+    for part in blocks(rows, TOGETHER):
+        some = np.clip(vectors[part] * LONGEST, -LONGEST, LONGEST)
+        np.rint(some, out=words[part, :dim], casting="unsafe")
+    return words
+
+
+def lay_out(rows: FloatArray | WordArray, cell: IntArray, cells: int) -> Lists:
+    """Copy the rows of each cell side by side.
+
+    Args:
+        rows: (N, d) float32, or what `to_words` made of them.
+        cell: (N,), which each is in.
+        cells: How many there are.
+    """
     ids = np.argsort(cell, kind="stable").astype(np.int64)
     starts = np.searchsorted(cell[ids], np.arange(cells + 1)).astype(np.int64)
     tiles = np.concatenate([[0], np.cumsum(-(-np.diff(starts) // ROWS))])
-    values = np.zeros(tiles[-1] * ROWS * rows.shape[1], dtype=np.float32)
-    lists = Lists(values, tiles, starts, ids)
-    _copy(rows, lists)
+    lists = Lists(np.zeros(tiles[-1] * ROWS * rows.shape[1], dtype=rows.dtype), tiles, starts, ids)
+    _copy(rows, lists, 2 if rows.dtype == np.int16 else 1)
     return lists
 
 
 @numba.njit(nogil=True, cache=True)
-def _copy(rows: FloatArray, lists: Lists) -> None:
+def _copy(rows: FloatArray | WordArray, lists: Lists, together: int) -> None:
+    """Copy rows to their tiles, some coordinates of each row together."""
     dim = rows.shape[1]
     for cell in range(len(lists.starts) - 1):
         first = lists.starts[cell]
@@ -56,7 +74,8 @@ def _copy(rows: FloatArray, lists: Lists) -> None:
             row = rows[lists.ids[first + place]]
             tile, lane = lists.tiles[cell] + place // ROWS, place % ROWS
             for column in range(dim):
-                lists.values[(tile * dim + column) * ROWS + lane] = row[column]
+                at = (tile * dim + column - column % together) * ROWS + lane * together
+                lists.values[at + column % together] = row[column]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -101,9 +120,9 @@ def _collect(
 
 
 @numba.njit(nogil=True, cache=True)
-def _fetch(queries: FloatArray, keys: IntArray, query: int, count: int) -> None:
+def _fetch(queries: FloatArray | WordArray, keys: IntArray, query: int, count: int) -> None:
     """Bring a query and the end of its candidates near while another one is worked on."""
-    for column in range(0, queries.shape[1], LINE // 4):
+    for column in range(0, queries.shape[1], LINE // queries.itemsize):
         prefetch(queries, query, column)
     for column in range(count, min(count + ROWS, keys.shape[1]), LINE // 8):
         prefetch(keys, query, column)
@@ -112,21 +131,25 @@ def _fetch(queries: FloatArray, keys: IntArray, query: int, count: int) -> None:
 @numba.njit(nogil=True, cache=True)
 def scan(
     lists: Lists,
-    queries: FloatArray,
+    queries: FloatArray | WordArray,
     asking: IntArray,
     turns: IntArray,
     k: int,
     keys: IntArray,
+    counts: IntArray,
+    bars: FloatArray,
 ) -> int:
     """Scan each cell for the queries that probe it, and collect what can be among their k best.
 
     Args:
         lists: The cells.
-        queries: (B, d).
+        queries: (B, d), of the type of the cells' rows.
         asking: (B * probes,), the queries that probe cell 0, cell 1, …
         turns: (C + 1,), where each cell's begin in `asking`.
         k: Results wanted.
-        keys: (B, S), S > k, filled: candidates as `to_key` packs them, then `NOTHING`.
+        keys: (B, S), S > k, gone on with: candidates as `to_key` packs them, then `NOTHING`.
+        counts: (B,), how many candidates there are; 0 at first.
+        bars: (B,), what a score must reach; -inf at first.
 
     Returns:
         How many rows were scored, once for each query that they were scored for.
@@ -134,8 +157,6 @@ def scan(
     dim = queries.shape[1]
     starts, tiles, scored = lists.starts, lists.tiles, 0
     scores = np.empty((QUERIES, ROWS * np.max(tiles[1:] - tiles[:-1])), dtype=np.float32)
-    bars = np.full(len(queries), -np.inf, dtype=np.float32)
-    counts = np.zeros(len(queries), dtype=np.int64)
     for cell in range(len(starts) - 1):
         end = turns[cell + 1]
         if turns[cell] == end:
@@ -162,6 +183,15 @@ def scan(
     for query in range(len(queries)):
         keys[query, counts[query] :] = NOTHING
     return scored
+
+
+@numba.njit(nogil=True, cache=True)
+def raise_bars(keys: IntArray, k: int, counts: IntArray, bars: FloatArray) -> None:
+    """Raise the bar of each query that has k candidates to the k-th best of them."""
+    for query in range(len(keys)):
+        if counts[query] >= k:
+            counts[query], lowest = keep_best(keys[query, : counts[query]], k)
+            bars[query] = score_of(lowest)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -194,7 +224,7 @@ def best_of(keys: IntArray, found: Neighbors) -> None:
     by one.
     """
     k = found.ids.shape[1]
-    for part in blocks(len(keys), SORTED_TOGETHER):
+    for part in blocks(len(keys), TOGETHER):
         some = keys[part]
         some.partition(some.shape[1] - k, axis=1)
         some[:, -k:].sort(axis=1)
