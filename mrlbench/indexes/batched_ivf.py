@@ -32,6 +32,7 @@ FEWEST_SPARE = 64  # candidates beside the k best before the best are sorted out
 PARTS = ("rows", "centres")  # of a saved index
 ENOUGH = 1.5  # times as many rows as results: the nearest cells that hold so many are scanned first
 FEWEST_ROUNDS = 4  # times as many cells as those, or all are scanned at once
+FEWEST_QUERIES = 16  # or a second call costs more than it saves
 ROUNDS = 10  # of the clustering, as in FAISS's own inverted lists
 
 
@@ -139,7 +140,7 @@ class batched_ivf:
         """Give the cells that are probed, (B, probes): first the nearest, which raise the bar."""
         each = len(self._lists.ids) / (len(self._lists.starts) - 1)  # rows
         nearest = math.ceil(ENOUGH * k / each)
-        if nearest * FEWEST_ROUNDS > cells.shape[1]:
+        if nearest * FEWEST_ROUNDS > cells.shape[1] or len(cells) < FEWEST_QUERIES:
             return [cells]
         return [np.ascontiguousarray(some) for some in (cells[:, :nearest], cells[:, nearest:])]
 
