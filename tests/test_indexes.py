@@ -212,8 +212,8 @@ def test_words_multiply_the_same_without_their_instruction(monkeypatch):
     rng = np.random.default_rng(0)
     rows, queries = (rng.integers(-3000, 3000, (each, 6), dtype=np.int16) for each in (16, 4))
     tile = np.ascontiguousarray(rows.reshape(16, 3, 2).transpose(1, 0, 2)).ravel()
-    for has_it in {instructions.HAS_AVX2, False}:
-        monkeypatch.setattr(instructions, "HAS_AVX2", has_it)
+    for feature in (instructions.AVX2, "+none such"):
+        monkeypatch.setattr(instructions, "AVX2", feature)
         multiply = intrinsic(instructions._multiply_tile)
 
         @numba.njit

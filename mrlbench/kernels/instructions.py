@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils as untyped
 from numba.extending import intrinsic
@@ -14,7 +14,7 @@ ROWS, QUERIES = 16, 4  # of a tile: 64 sums fill half of the registers of AVX2
 WHOLE, INTEGER, WORD = (ir.IntType(bits) for bits in (64, 32, 16))
 VECTOR, INTEGERS = ir.VectorType(ir.FloatType(), ROWS), ir.VectorType(INTEGER, ROWS)
 PAIRS = ir.VectorType(WORD, 2 * ROWS)  # two coordinates of each row
-HAS_AVX2 = bool(binding.get_host_cpu_features().get("avx2"))
+AVX2 = "+avx2"
 
 
 def _reader(target: Any) -> Any:
@@ -98,6 +98,10 @@ class _Code:
         mask = ir.Constant(ir.VectorType(INTEGER, len(which)), list(which))
         return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
+    def is_made_for(self, feature: str) -> bool:
+        """Tell whether the code may use what only some processors have."""
+        return feature in self._context.codegen().magic_tuple()[2].split(",")
+
     def _array(self, place: int) -> Any:
         kind = self._kinds[place]
         return self._context.make_array(kind)(self._context, self.builder, self._values[place])
@@ -115,7 +119,7 @@ def _add_pairs(code: _Code, rows: Any, query: Any, total: Any) -> Any:
     """Add the products of two coordinates, of 16 rows and the query's at an address, in words."""
     builder = code.builder
     pairs = builder.bitcast(code.spread(code.load(query, INTEGER)), PAIRS)
-    if not HAS_AVX2:
+    if not code.is_made_for(AVX2):
         even, odd = range(0, 2 * ROWS, 2), range(1, 2 * ROWS, 2)
         products = [
             builder.mul(*(builder.sext(code.lanes(each, some), INTEGERS) for each in (rows, pairs)))
