@@ -45,7 +45,7 @@ def test_one_machine_merges_nothing():
 @pytest.fixture
 def short(monkeypatch):
     monkeypatch.setattr(cluster_plan, "SAMPLE_BYTES", 2**22)
-    monkeypatch.setattr(cluster_plan, "SAMPLE_ROWS", 2048)
+    monkeypatch.setattr(cluster_plan, "MOST_ROWS", 2048)
 
 
 def test_rates_are_measured(short):
