@@ -60,6 +60,7 @@ def main(
     """Measure both, and write one file."""
     used = use_threads(threads)
     with TemporaryDirectory() as folder:
+        compare(decaying, Path(folder), rows=1000)  # compiles
         compared = [compare(made, Path(folder)) for made in (decaying, rotated, clustered)]
         promise = Repeats(Path(folder))
         found = [promise.run(seed) for seed in range(repeats)]
@@ -77,13 +78,13 @@ def main(
     typer.echo(f"{content['whole_grid']}\n{content['intervals']}\nwrote {out / 'held_to.json'}")
 
 
-def compare(made: Callable[[int, int], FloatArray], folder: Path) -> Against:
+def compare(made: Callable[[int, int], FloatArray], folder: Path, rows: int = ROWS) -> Against:
     """Choose by search and by trying everything."""
-    vectors = made(ROWS + QUERIES, WIDTH)
+    vectors = made(rows + QUERIES, WIDTH)
     asked = constraints(TARGET, "1M")
     found, work, seconds = [], [], []
     for search in (lambda chooser: choose(chooser, math.inf, 0).leaders[0], try_everything):
-        chooser = chooser_for(vectors[:ROWS], vectors[ROWS:], folder, asked, DIMS)
+        chooser = chooser_for(vectors[:rows], vectors[rows:], folder, asked, DIMS)
         started = time.perf_counter()
         found.append(search(chooser))
         seconds.append(time.perf_counter() - started)
