@@ -303,6 +303,33 @@ def test_codes_are_compared_at_equal_bytes():
     assert told == [[64, "scalar-quantizer(code=int8)", 64, 0.79], [64, "exact", 16, 0.5]]
 
 
+def test_codes_are_drawn_by_the_bytes_of_the_index_a_panel_for_each_rerank(tmp_path):
+    def row(index, dim, ladder, metric, value):
+        shortlist, dims = ladder
+        cells = {"run": "r", "dataset": "d", "n_database": 1000, "k": 10, "task": "search-grid"}
+        search = {"index": index, "dim": dim, "shortlist": shortlist, "rerank_dims": dims}
+        interval = {"ci_low": value, "ci_high": value} if metric == "map@10" else {}
+        return measurements.Row(**cells, **search, metric=metric, value=value, **interval)
+
+    output = Output(tmp_path)
+    rows = [
+        row(index, dim, ladder, metric, value)
+        for index, dim, size, quality in (
+            ("exact", 16, 64, 0.5),
+            ("scalar-quantizer(code=int8)", 64, 65, 0.7),
+        )
+        for ladder, store in (((None, None), 0), (("200", "64"), 256))
+        for metric, value in (("bytes", 1000 * (size + store)), ("map@10", quality + store / 1000))
+    ]
+    measurements.merge(output.csv("search_speed"), rows)
+    figure = grid_plots.FIGURES["codes_by_bytes"](output)
+    bare, reranked = figure.axes
+    assert (bare.get_title(), "adds 256 bytes" in reranked.get_title()) == ("no rerank", True)
+    for axes, quality in ((bare, [0.5, 0.7]), (reranked, [0.756, 0.956])):
+        drawn = [line.get_xydata().tolist() for line in axes.lines]
+        assert drawn == [[[64, pytest.approx(quality[0])]], [[65, pytest.approx(quality[1])]]]
+
+
 def test_figures_fade_what_is_beaten_and_join_the_front(measured):
     out, _ = measured
     marks = numbers(out, metric="pareto_recall_by_qps@10")

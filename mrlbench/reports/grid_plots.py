@@ -16,6 +16,7 @@ from mrlbench.runs import Output
 
 INTERVAL = ["value", "ci_low", "ci_high"]
 FADED, SMALL, LARGE = 0.22, 14, 34
+PANEL = 4.0  # inches, a panel of codes
 LIST_WIDTH = 2.0  # inches, for the names of the front's points
 MODES = {"single": "one query at a time", "batch": "many queries at once"}
 TITLES = {
@@ -95,7 +96,11 @@ def _name_front(axes: Axes, front: pd.DataFrame) -> None:
 
 
 def _codes(output: Output) -> Figure | None:
-    """Draw what scans codes of all rows: a point for each dim, a line for each code."""
+    """Draw what scans codes of all rows: a panel for each rerank, in it a line for each code.
+
+    A point is a dim. The store that a rerank reads is the same for all of a panel, so the axis has
+    the bytes of the index alone, and the title says what the store adds.
+    """
     rows = scans(_of_smallest_k(grid_rows(output)))
     for name in ("map_by_bytes", "recall_by_bytes"):
         found = _per_row(points(rows, name, None), name)
@@ -103,23 +108,37 @@ def _codes(output: Output) -> Figure | None:
             break
     else:
         return None
-    y = f"{FRONTS[name][0]}@{found['k'].iloc[0]}"
-    title = f"Width against precision at equal bytes\n{subject(found)}"
-    figure, axes = new_figure(title, "bytes per row, index and rerank store", y)
-    lines = found.assign(ladder=found["shortlist"].str.cat(found["rerank_dims"], sep=" at "))
-    keys = [lines["ladder"].fillna(""), lines["index"]]
-    for ((ladder, index), some), look in zip(lines.groupby(keys), looks(), strict=False):
-        some = some.sort_values("cost")
-        values = some[["quality", "quality_low", "quality_high"]].set_axis(INTERVAL, axis=1)
-        line(axes, some["cost"], values, f"{index}, {ladder}" if ladder else str(index), look)
-        for cost, quality, dim in zip(some["cost"], some["quality"], some["dim"], strict=True):
-            axes.annotate(
-                str(dim), (cost, quality), (2, -9), textcoords="offset points", fontsize=6
-            )
-    axes.set_xscale("log")
-    log_axis(axes.xaxis)
-    axes.legend(fontsize=7, frameon=False)
+    bare = found[found["shortlist"].isna()].set_index(["index", "dim"])["cost"]
+    found = found.join(bare.rename("bytes"), on=["index", "dim"])
+    ladders = found["shortlist"].str.cat(found["rerank_dims"], sep=" at ").fillna("")
+    panels = list(found.groupby(ladders))  # without a rerank first
+    figure = Figure(figsize=(PANEL * len(panels), HEIGHT), layout="constrained")
+    grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    look_of = dict(zip(sorted(found["index"].unique()), looks(), strict=False))
+    for axes, (ladder, some) in zip(grid, panels, strict=True):
+        store = (some["cost"] - some["bytes"]).max()
+        about = f"{ladder},\nwhose store adds {store:,.0f} bytes a row"
+        axes.set_title(about if ladder else "no rerank", fontsize=9)
+        axes.set_xlabel("bytes per row of the index")
+        axes.grid(alpha=0.3)
+        for index, codes in some.groupby("index"):
+            _code(axes, codes.sort_values("bytes"), str(index), look_of[str(index)])
+        axes.set_xscale("log")
+        log_axis(axes.xaxis)
+        axes.tick_params(axis="x", labelsize=7)
+    grid[0].set_ylabel(f"{FRONTS[name][0]}@{found['k'].iloc[0]}")
+    figure.suptitle(f"Width against precision at equal bytes\n{subject(found)}")
+    lines, names = grid[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=len(names), frameon=False)
     return figure
+
+
+def _code(axes: Axes, some: pd.DataFrame, label: str, look: dict[str, Any]) -> None:
+    """Draw one code at every dim, and name the dims."""
+    values = some[["quality", "quality_low", "quality_high"]].set_axis(INTERVAL, axis=1)
+    line(axes, some["bytes"], values, label, look)
+    for place, quality, dim in zip(some["bytes"], some["quality"], some["dim"], strict=True):
+        axes.annotate(str(dim), (place, quality), (2, -9), textcoords="offset points", fontsize=6)
 
 
 FIGURES: dict[str, Callable[[Output], Figure | None]] = {
