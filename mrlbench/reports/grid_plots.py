@@ -99,7 +99,8 @@ def _codes(output: Output) -> Figure | None:
     """Draw what scans codes of all rows: a panel for each rerank, in it a line for each code.
 
     A point is a dim. The store that a rerank reads is the same for all of a panel, so the axis has
-    the bytes of the index alone, and the title says what the store adds.
+    the bytes of the index alone, and the title says what the store adds. Dims are named on the
+    left: in the other panels they have the same bytes.
     """
     rows = scans(_of_smallest_k(grid_rows(output)))
     for name in ("map_by_bytes", "recall_by_bytes"):
@@ -122,7 +123,11 @@ def _codes(output: Output) -> Figure | None:
         axes.set_xlabel("bytes per row of the index")
         axes.grid(alpha=0.3)
         for index, codes in some.groupby("index"):
-            _code(axes, codes.sort_values("bytes"), str(index), look_of[str(index)])
+            codes = codes.sort_values("bytes")
+            values = codes[["quality", "quality_low", "quality_high"]].set_axis(INTERVAL, axis=1)
+            line(axes, codes["bytes"], values, str(index), look_of[str(index)])
+            if axes is grid[0]:
+                _name_dims(axes, codes)
         axes.set_xscale("log")
         log_axis(axes.xaxis)
         axes.tick_params(axis="x", labelsize=7)
@@ -133,10 +138,7 @@ def _codes(output: Output) -> Figure | None:
     return figure
 
 
-def _code(axes: Axes, some: pd.DataFrame, label: str, look: dict[str, Any]) -> None:
-    """Draw one code at every dim, and name the dims."""
-    values = some[["quality", "quality_low", "quality_high"]].set_axis(INTERVAL, axis=1)
-    line(axes, some["bytes"], values, label, look)
+def _name_dims(axes: Axes, some: pd.DataFrame) -> None:
     for place, quality, dim in zip(some["bytes"], some["quality"], some["dim"], strict=True):
         axes.annotate(str(dim), (place, quality), (2, -9), textcoords="offset points", fontsize=6)
 
