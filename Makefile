@@ -30,6 +30,7 @@ peers: install
 	$(BIN)/python experiments/peers/cascade.py
 	$(BIN)/python experiments/peers/text.py
 	$(BIN)/python experiments/peers/rerank.py
+	$(BIN)/python experiments/peers/refine.py
 	$(BIN)/python experiments/peers/nested_search.py --sizes 10000,30000,65536
 	$(BIN)/python experiments/peers/pipelines.py --size 20000 --queries 2000 --graphs hnsw --dims 32,64 \
 	  --firsts batched-ivf:int16,batched-ivf:int16/4 --name pipelines_synthetic_20000

@@ -14,7 +14,6 @@ from mrlbench.errors import UserError
 from mrlbench.kernels import instructions
 from mrlbench.plugins import load, names
 from mrlbench.search.adaptive import rerank
-from mrlbench.search.exact_prefix import ExactPrefix
 
 N, Q, D, K = 500, 20, 16, 5
 THOROUGH = N  # with this much effort an index must find nearly all
@@ -37,7 +36,7 @@ CODED = [
 ]
 
 
-@pytest.fixture(params=[*names("indexes"), ExactPrefix, *CODED])
+@pytest.fixture(params=[*names("indexes"), *CODED])
 def index(request):
     if not isinstance(request.param, str):
         return request.param()

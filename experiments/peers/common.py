@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import typer
 
-from mrlbench.arrays import FloatArray
+from mrlbench.arrays import AnyFloatArray, FloatArray
 from mrlbench.costs.machine import describe_machine
+from mrlbench.embedding.folder import open_embeddings
 from mrlbench.files import replacing
 from mrlbench.intervals import median_interval
 
@@ -85,6 +86,16 @@ def in_turn(ours: Call, peer: Call, repeats: int = REPEATS) -> dict[str, float |
         "ci_high": ratio.high,
         "repeats": repeats,
     }
+
+
+def vectors_of(
+    folder: Path | None, size: int, queries: int
+) -> tuple[AnyFloatArray, AnyFloatArray, str]:
+    """Open database and queries of an embeddings folder, or make some up; and name them."""
+    if folder is None:
+        return synthetic(size, 2048, seed=0), synthetic(queries, 2048, seed=1), "synthetic"
+    found = open_embeddings(folder)
+    return np.array(found.database), np.array(found.queries[:queries]), str(folder)
 
 
 def write(name: str, rows: list[Ratio], threads: int, out: Path) -> None:
