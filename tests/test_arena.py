@@ -21,6 +21,7 @@ from mrlbench.evaluation.arena.contest import Contest, Entrant, Store, reference
 from mrlbench.intervals import paired_intervals
 from mrlbench.measurements import Row
 from mrlbench.plugins import load, names
+from mrlbench.reports import arena_figure
 from mrlbench.reports.arena_tables import answers, arena_text
 from mrlbench.runs import Output
 
@@ -343,7 +344,7 @@ def test_without_relevance_the_neighbours_at_full_width_are_the_truth(tmp_path):
     assert len(everything) > 4
 
 
-def test_models_of_one_narrow_dim_take_part_in_a_run(digits_run, mrlbench, tmp_path):
+def test_models_of_one_narrow_dim_take_part_in_a_run(digits_run, mrlbench, tmp_path, monkeypatch):
     run = tmp_path / "digits"
     shutil.copytree(digits_run, run)
     options = (
@@ -366,6 +367,13 @@ def test_models_of_one_narrow_dim_take_part_in_a_run(digits_run, mrlbench, tmp_p
     assert less == pytest.approx(next(both) - next(both), abs=1e-6)
     assert re.search(r"^  separate models, binary: .* at 16 dims", printed, re.MULTILINE)
     assert re.search(r"^  pca of fixed-512, float32: .* dims", printed, re.MULTILINE)
+    figures = []
+    monkeypatch.setattr(arena_figure, "save_figure", lambda figure, *_: figures.append(figure))
+    arena_figure.draw_arena(Output(run))
+    drawn = [line for axes in figures[0].axes for line in axes.lines]
+    colours = {(line.get_label(), line.get_color()) for line in drawn}
+    assert {"prefix", "separate models", "pca"} < {label for label, _ in colours}
+    assert len(colours) == len({label for label, _ in colours})  # the legend holds for all panels
 
 
 class Kept:

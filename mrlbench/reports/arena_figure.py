@@ -1,6 +1,8 @@
 """The arena's figures: quality against bytes per vector, and against MFLOPs per query."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -46,10 +48,12 @@ def _figure(table: pd.DataFrame, column: str, label: str, quality: str) -> Figur
     size = (PANEL * len(dtypes), 2 * HEIGHT)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(2, len(dtypes), sharex="row", sharey=True, squeeze=False)
+    reducers = dict.fromkeys([PREFIX, *table["reducer"]])  # separate models are never reranked
+    look_of = dict(zip(reducers, looks(), strict=False))
     stages = (table[table["rerank_dims"] == ""], table[table["rerank_dims"] != ""])
     for axes_row, some, stage in zip(grid, stages, ("first stage", "reranked"), strict=True):
         for axes, dtype in zip(axes_row, dtypes, strict=True):
-            _panel(axes, some, dtype, column)
+            _panel(axes, some, dtype, column, look_of)
             axes.set(title=f"{dtype}, {stage}", xlabel=label)
         axes_row[0].set_ylabel(quality)
     handles, labels = grid[0][-1].get_legend_handles_labels()
@@ -57,7 +61,9 @@ def _figure(table: pd.DataFrame, column: str, label: str, quality: str) -> Figur
     return figure
 
 
-def _panel(axes: Axes, table: pd.DataFrame, dtype: str, column: str) -> None:
+def _panel(
+    axes: Axes, table: pd.DataFrame, dtype: str, column: str, look_of: Mapping[str, dict[str, Any]]
+) -> None:
     """Draw a line for each reduction, and the float32 prefix behind them."""
     floats = table[(table["dtype"] == FLOAT32) & (table["reducer"] == PREFIX)].sort_values(column)
     axes.plot(
@@ -69,8 +75,7 @@ def _panel(axes: Axes, table: pd.DataFrame, dtype: str, column: str) -> None:
     )
     dims = table.loc[table["reducer"] != PREFIX, "dim"]
     shown = table[(table["dtype"] == dtype) & (table["dim"].isin(dims) | dims.empty)]
-    reducers = dict.fromkeys([PREFIX, *table["reducer"].drop_duplicates()])
-    for reducer, look in zip(reducers, looks(), strict=False):
+    for reducer, look in look_of.items():
         rows = shown[shown["reducer"] == reducer].sort_values(column)
         if len(rows):
             line(axes, rows[column], rows, reducer, look)
