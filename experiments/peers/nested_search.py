@@ -17,7 +17,6 @@ from mrlbench.search import nested_search
 from mrlbench.threads import use_threads
 
 faiss: Any = library
-faiss.cvar.distance_compute_blas_threshold = 0  # at its best: see mrlbench/faiss_index.py
 DIMS = [8, 16, 32, 64, 128, 256, 512, 1024, 2048]
 
 
@@ -27,11 +26,16 @@ def main(
     queries: int = 2048,
     repeats: int = 5,
     threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
+    multiply: Annotated[
+        bool, typer.Option(help="FAISS multiplies matrices at every dim; see faiss_index.py.")
+    ] = False,
     name: str = "nested_search",
     out: Path = Path("results/peers"),
 ) -> None:
     """Compare from raw vectors to neighbours, normalising included."""
     used = use_threads(threads)
+    if multiply:
+        faiss.cvar.distance_compute_blas_threshold = 0
     rows = []
     asked = synthetic(queries, DIMS[-1], seed=1)
     for size in map(int, sizes.split(",")):
