@@ -109,8 +109,7 @@ class Workshop:
                 f"{folder}: expected the experiment that the checkpoint was imported for, got "
                 "another: import it again elsewhere, or delete the folder to train anew"
             )
-        if imported:  # its file was deleted: from here on the model is trained, even if interrupted
-            run.forget(stage)
+        run.forget(stage)  # its model is gone from here on, even if this training is interrupted
         start = self._start(method, seed)
         with run.stage(stage, inputs):
             train(run.experiment, self.dataset, method, seed, folder, self.device, start)

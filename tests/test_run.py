@@ -6,11 +6,13 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from mrlbench import measurements
 from mrlbench.embedding.folder import open_embeddings
 from mrlbench.embedding.logits import open_logits
+from mrlbench.training import checkpoint
 
 CSV = ["classification", "knn", "retrieval", "adaptive_retrieval", "search_speed", "analysis"]
 DIMS = [4, 16, 128, 512]
@@ -200,6 +202,32 @@ def test_what_is_done_is_not_done_again(digits_run, mrlbench, tmp_path):
     assert (run / "models" / "mrl" / "seed-0" / "checkpoint.pt").stat().st_mtime_ns == before
     again = rows(run, "retrieval", method="mrl", metric="map@10", reducer="prefix", variant=None)
     assert sorted(again["dim"]) == DIMS  # the rows of the dims not asked for are kept
+
+
+def test_a_training_anew_that_is_interrupted_is_not_taken_for_the_one_before(
+    mrlbench, tmp_path, monkeypatch
+):
+    run, settings = tmp_path / "run", ("--set=training.epochs=2", "--set=training.methods=['mrl']")
+    train = ("train", "digits", "--run", run, "-q", *settings)
+    assert mrlbench(*train)[0] == 0
+    model = run / "models" / "mrl" / "seed-0"
+    losses = (model / "losses.csv").read_text()
+    shutil.rmtree(model)
+
+    def interrupt(path, state):
+        save(path, state)
+        raise KeyboardInterrupt
+
+    save = checkpoint.save
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", interrupt)
+        assert mrlbench(*train)[0] != 0
+    assert checkpoint.load(model / checkpoint.NAME, torch.device("cpu"))["epoch"] == 1
+    status, _, err = mrlbench("embed", run, "-q")
+    assert status == 2
+    assert "run `mrlbench train`" in err
+    assert mrlbench(*train)[0] == 0
+    assert (model / "losses.csv").read_text() == losses
 
 
 def test_a_half_written_embedding_is_gone_on_with(digits_run, mrlbench, tmp_path):

@@ -20,7 +20,9 @@ class voyager:
         ef_construction: Candidates weighed while linking a node.
         dtype: How the graph stores the vectors: f32, or f8 (E4M3, lossy).
         seed: Draws each node's layer.
-        build_threads: 0 takes all; with more than one the graph differs between builds.
+        build_threads: 0 takes all. With more than one voyager 2.2 loses vertices: of graphs of 520
+            vectors, built with two threads, one in four does not find every vector by itself, and
+            one in a few hundred loses a third of them.
     """
 
     exact = False
@@ -33,7 +35,7 @@ class voyager:
         ef_construction: int = 40,
         dtype: Literal["f32", "f8"] = "f32",
         seed: int = 0,
-        build_threads: int = 0,
+        build_threads: int = 1,
     ) -> None:
         self._m, self._ef_construction, self._dtype = m, ef_construction, dtype
         self._seed, self._build_threads = seed, build_threads
