@@ -100,6 +100,19 @@ def test_signs_are_ordered_by_their_hamming_distance_and_ties_by_id(dim):
     assert_array_equal(codec_and_ids("binary", dim)[1], expected)
 
 
+@pytest.mark.parametrize("dim", [8, 32])
+def test_signs_above_the_mean_are_those_of_what_is_left_when_it_is_subtracted(dim):
+    database, queries, _ = (np.abs(each) for each in made())  # as after a ReLU: all signs are alike
+    unit = [prefix(each, dim) for each in (database, queries)]
+    mean = unit[0].mean(axis=0)
+    different = (unit[0] > mean) != (unit[1][:, None, :] > mean)  # (Q, N, d)
+    expected = np.argsort(different.sum(axis=2), axis=1, kind="stable")[:, :20]
+    codec = Codec("binary-mean", unit[0])
+    assert_array_equal(search_codes(database, queries, codec, 20).ids, expected)
+    alike = search_codes(database, queries, Codec("binary", unit[0]), 20).ids
+    assert_array_equal(alike, np.tile(np.arange(20), (len(queries), 1)))  # ties, by id
+
+
 @pytest.mark.parametrize("dtype", ["int8", "float16"])
 def test_numbers_of_fewer_bits_are_found_as_by_faiss(dtype):
     database, queries, _ = made()
@@ -144,6 +157,7 @@ def test_bytes_by_hand():
         "float16": [8, 24, 128],
         "int8": [4, 12, 64],
         "binary": [1, 2, 8],
+        "binary-mean": [1, 2, 8],
         "pq": [1, 3, 8],  # 8 coordinates share a byte, or as many as divide d
     }
 
@@ -244,7 +258,7 @@ def test_every_entrant_is_there_with_its_costs(measured):
     }
     assert set(grid["dtype"]) == set(DTYPES)
     for stage in (grid["shortlist"].isna(), grid["shortlist"] == "40"):
-        assert len(grid[stage]) == len(grid[stage].drop_duplicates(kinds)) == 5 * 5 * len(DIMS)
+        assert len(grid[stage]) == len(grid[stage].drop_duplicates(kinds)) == 5 * 6 * len(DIMS)
     assert set(grid["rerank_dims"].dropna()) == {"32"}
     for metric in ("bytes_per_vector", "bytes_per_vector_whole", "bytes", "mflops"):
         assert len(table(out, metric=metric)) == len(quality)
@@ -480,7 +494,10 @@ def test_the_nested_model_is_the_reference(methods, chosen):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--dtypes=int4"], "--dtypes: expected some of float32, float16, int8, binary, pq, got"),
+        (
+            ["--dtypes=int4"],
+            "--dtypes: expected some of float32, float16, int8, binary, binary-mean, pq, got",
+        ),
         (
             ["--reducers=tsne", "--dtypes=int8"],
             "no 'tsne' among reducers: expected one of last-dims, pca",

@@ -27,8 +27,9 @@ def arena(
     dtypes: Annotated[
         str,
         typer.Option(
-            help="Types beside float32, which is always there; float16, int8, binary and pq (eight "
-            "coordinates a byte) if left out."
+            help="Types beside float32, which is always there; float16, int8, binary (signs), "
+            "binary-mean (signs of what is above the mean) and pq (eight coordinates a byte) if "
+            "left out."
         ),
     ] = "",
     shortlist: Annotated[int, typer.Option(min=10, help="How many are reranked at D.")] = 200,

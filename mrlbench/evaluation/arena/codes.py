@@ -1,7 +1,9 @@
 """Unit vectors in fewer bits: codes by FAISS, fitted on the database, and exact search over them.
 
 Each row is cut, normalised and then coded. A query is compared with what a code stands for, by
-their inner product, as FAISS's indexes of the same codes do; signs are compared with signs.
+their inner product, as FAISS's indexes of the same codes do; signs are compared with signs. Signs
+are taken of the coordinates (`binary`), or of what is left when the database's mean is subtracted
+(`binary-mean`): the signs of features that are never negative say nothing.
 """
 
 from collections.abc import Callable
@@ -19,8 +21,9 @@ from mrlbench.search import nested_search
 from mrlbench.search.rows import Rows
 
 faiss: Any = library
-FLOAT32, BINARY, PQ = "float32", "binary", "pq"
-DTYPES = (FLOAT32, "float16", "int8", BINARY, PQ)
+FLOAT32, BINARY, BINARY_MEAN, PQ = "float32", "binary", "binary-mean", "pq"
+SIGNS = (BINARY, BINARY_MEAN)
+DTYPES = (FLOAT32, "float16", "int8", *SIGNS, PQ)
 SUBSPACE = 8  # coordinates that share a byte of a product quantiser: one bit for each, as signs
 ITERATIONS = 10  # of its k-means
 ROWS_PER_CENTROID = 4
@@ -47,7 +50,9 @@ def check_dtypes(dtypes: tuple[str, ...], rows: int) -> None:
 
 def code_bytes(dim: int, dtype: str) -> int:
     """Count the bytes of one row of `dim` coordinates."""
-    return dim // gcd(dim, SUBSPACE) if dtype == PQ else row_bytes(dim, dtype)
+    if dtype == PQ:
+        return dim // gcd(dim, SUBSPACE)
+    return row_bytes(dim, BINARY if dtype in SIGNS else dtype)
 
 
 class Codec:
@@ -55,13 +60,14 @@ class Codec:
 
     Args:
         dtype: Any of `DTYPES` but float32.
-        sample: (S, d) unit rows of the database: what ranges and centroids are learnt from.
+        sample: (S, d) unit rows of the database: what means, ranges and centroids are learnt from.
         seed: Of the k-means clusterings.
     """
 
     def __init__(self, dtype: str, sample: FloatArray, seed: int = 0) -> None:
         dim = sample.shape[1]
         self.dtype, self.dim = dtype, dim
+        self._mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)  # (d,)
         self._index = MAKERS[dtype](dim)
         if dtype == PQ:
             clustering = self._index.pq.cp
@@ -72,22 +78,24 @@ class Codec:
     @property
     def table_bytes(self) -> int:
         """Bytes of what was learnt, whatever the number of rows."""
-        return len(faiss.serialize_index(self._index))
+        mean = self._mean.nbytes if self.dtype == BINARY_MEAN else 0
+        return len(faiss.serialize_index(self._index)) + mean
 
     def rounded(self, rows: FloatArray) -> FloatArray:
         """Give what the codes of unit rows stand for, (B, d)."""
-        decoded: FloatArray = self._index.sa_decode(self._index.sa_encode(rows))
+        coded = rows - self._mean if self.dtype == BINARY_MEAN else rows
+        decoded: FloatArray = self._index.sa_decode(self._index.sa_encode(coded))
         return decoded
 
     def asked(self, queries: FloatArray) -> FloatArray:
         """Give what unit queries, (Q, d), are compared as: signs with signs, others as they are."""
-        return self.rounded(queries) if self.dtype == BINARY else queries
+        return self.rounded(queries) if self.dtype in SIGNS else queries
 
 
 MAKERS: dict[str, Callable[[int], Any]] = {
     "float16": lambda dim: faiss.index_factory(dim, "SQfp16"),
     "int8": lambda dim: faiss.index_factory(dim, "SQ8"),
-    BINARY: lambda dim: faiss.IndexLSH(dim, dim, False),
+    **dict.fromkeys(SIGNS, lambda dim: faiss.IndexLSH(dim, dim, False)),
     PQ: lambda dim: faiss.IndexPQ(dim, code_bytes(dim, PQ), 8),
 }
 
