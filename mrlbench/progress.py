@@ -32,9 +32,14 @@ class Task:
 
     def __init__(self, what: str, total: int, unit: str) -> None:
         self._what, self._total, self._unit = what, total, unit
-        self._done, self._note = 0, ""
+        self._done, self._before, self._note = 0, 0, ""
         self._started = self._last_line = time.monotonic()
         self._bar: Progress | None = None
+
+    def skip(self, units: int) -> None:
+        """Count `units` that were done before: they tell nothing of how long others take."""
+        self._before += units
+        self.advance(units)
 
     def advance(self, units: int, note: str = "") -> None:
         """Count `units` more, with a word on how it goes."""
@@ -48,16 +53,15 @@ class Task:
 
     def _rate(self) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)
-        rate = self._done / seconds
+        done = self._done - self._before
+        rate = done / seconds
         return (
-            f"{rate:,.0f} {self._unit}/s"
-            if rate >= 1
-            else f"{seconds / max(self._done, 1):.0f} s each"
+            f"{rate:,.0f} {self._unit}/s" if rate >= 1 else f"{seconds / max(done, 1):.0f} s each"
         )
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._started
-        left = seconds / max(self._done, 1) * (self._total - self._done)
+        left = seconds / max(self._done - self._before, 1) * (self._total - self._done)
         return (
             f"{self._what}: {self._done:,} of {self._total:,} {self._unit} {self._note} "
             f"({self._rate()}, {seconds:.0f} s, {left:.0f} s left)"

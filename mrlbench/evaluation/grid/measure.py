@@ -80,7 +80,7 @@ class GridRun:
         if reason := kept.clear_if_stale(job):
             log.info("%s: measured anew: %s", build.label, reason)
         left = kept.pending(job)
-        work.advance(len(job.searches) - len(left))
+        work.skip(len(job.searches) - len(left))
         if not left and path.is_file() and kept.is_merged(job):
             return []
         failures = self._run(build, job, left, work)
