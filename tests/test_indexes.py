@@ -25,18 +25,19 @@ def vectors():
     return prefix(rng.standard_normal((N + Q, D), dtype=np.float32), D)
 
 
-CODED = [
-    pytest.param(partial(load("indexes", name), code=code), id=f"{name}-{code}")
-    for name, code in (
-        ("hnsw", "int8"),
-        ("hnsw", "float16"),
-        ("ivf", "int8"),
-        ("batched-ivf", "int16"),
+ALSO = [
+    pytest.param(partial(load("indexes", name), **arguments), id=f"{name}-{label}")
+    for name, label, arguments in (
+        ("hnsw", "int8", {"code": "int8"}),
+        ("hnsw", "float16", {"code": "float16"}),
+        ("ivf", "int8", {"code": "int8"}),
+        ("batched-ivf", "int16", {"code": "int16"}),
+        ("binary", "mean", {"subtract_mean": True}),
     )
 ]
 
 
-@pytest.fixture(params=[*names("indexes"), *CODED])
+@pytest.fixture(params=[*names("indexes"), *ALSO])
 def index(request):
     if not isinstance(request.param, str):
         return request.param()
@@ -158,6 +159,22 @@ def test_binary_orders_by_the_signs_that_differ(vectors):
     few = load("indexes", "binary")(bits=D)  # what is asked for is kept: d bits of few coordinates
     few.build(vectors[:N])
     assert few.nbytes() < N * D / 8 + 100
+
+
+def test_binary_subtracts_the_mean_of_the_database(tmp_path):
+    unit = prefix(np.random.default_rng(1).random((80, 24), dtype=np.float32), 24)  # none negative
+    database, queries = unit[:60], unit[60:]
+    index = load("indexes", "binary")(fewest_bits=1, subtract_mean=True)
+    index.build(database)
+    mean = database.mean(axis=0, dtype=np.float64)
+    differing = ((queries[:, None] > mean) != (database > mean)).sum(axis=2)  # (Q, N)
+    found = index.search(queries, 60, 0)
+    assert_array_equal(np.take_along_axis(differing, found.ids, 1), np.sort(differing, axis=1))
+    assert_allclose(found.scores, np.cos(np.pi * np.sort(differing, axis=1) / 24), atol=1e-6)
+    index.save(tmp_path / "index")
+    again = load("indexes", "binary")()
+    again.load(tmp_path / "index")
+    assert_array_equal(again.search(queries, 60, 0).ids, found.ids)
 
 
 def test_adanns_ivf_chooses_cells_at_one_prefix_and_scans_at_another(vectors):

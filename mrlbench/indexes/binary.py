@@ -23,23 +23,31 @@ class binary(FaissIndex):
             are random, too.
         fewest_bits: Signs of fewer than 256 order the rows too roughly for most; 1 takes the signs
             of d coordinates however few they are.
+        subtract_mean: Take the signs of what is above the mean of the database, coordinate by
+            coordinate; the signs of features that are never negative say nothing.
     """
 
     lossy = True
 
-    def __init__(self, bits: int = 0, fewest_bits: int = 256) -> None:
+    def __init__(self, bits: int = 0, fewest_bits: int = 256, subtract_mean: bool = False) -> None:
         self._bits, self._fewest_bits = bits, fewest_bits
+        self._subtract_mean = subtract_mean
 
     def build(self, database: FloatArray) -> None:
         """Keep the signs of the rows of `database`, (N, d)."""
         dim = database.shape[1]
         bits = self._bits or max(dim, self._fewest_bits)
         self._index = faiss.IndexLSH(dim, bits, bits != dim)
+        if self._subtract_mean:
+            self._index = faiss.IndexPreTransform(faiss.CenteringTransform(dim), self._index)
+            self._index.train(database)
         self._index.add(database)
 
     def search(self, queries: FloatArray, k: int, effort: int) -> Neighbors:
         """Find the `k` rows with the fewest differing bits."""
         self._computed = len(queries) * self._index.ntotal
         found = self._search(queries, k)
-        angles = found.scores * np.float32(math.pi / self._index.nbits)
+        subtracts = isinstance(self._index, faiss.IndexPreTransform)
+        signs = faiss.downcast_index(self._index.index) if subtracts else self._index
+        angles = found.scores * np.float32(math.pi / signs.nbits)
         return Neighbors(found.ids, np.cos(angles))
