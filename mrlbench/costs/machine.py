@@ -33,7 +33,7 @@ def _hardware() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "blas": _blas(),
-        "commit": _commit(),
+        "commit": commit_of(Path(__file__).parents[2]),
     }
 
 
@@ -63,12 +63,22 @@ def _blas() -> list[str]:
     )
 
 
-def _commit() -> str | None:
-    """Name the commit of the checkout that the package runs from, if it does."""
-    checkout = Path(__file__).parents[2]
-    if not (checkout / ".git").exists():  # installed, perhaps inside somebody else's checkout
+def commit_of(checkout: Path) -> str | None:
+    """Name the commit of a checkout, with `-dirty` when more than its results has changed since.
+
+    Args:
+        checkout: A folder; of what is installed, perhaps inside somebody else's checkout, it says
+            None.
+    """
+    if not (checkout / ".git").exists():
         return None
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    commit = _git(checkout, "describe", "--always", "--abbrev=12")
+    changed = ("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    return f"{commit}-dirty" if commit and _git(checkout, *changed) else commit
+
+
+def _git(checkout: Path, *arguments: str) -> str | None:
+    command = ["git", *arguments]
     try:
         done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
