@@ -345,6 +345,15 @@ def test_figures_fade_what_is_beaten_and_join_the_front(measured):
     assert grid_plots.FIGURES["codes_by_bytes"](Output(out)) is None  # one code alone
 
 
+def test_points_of_a_front_that_lie_together_have_one_number(measured):
+    figure = grid_plots.FIGURES["pareto_recall_by_qps_batch"](Output(measured[0]))
+    axes, front = figure.axes[0], len(figure.axes[0].lines[0].get_xdata())
+    numbered = [part for text in axes.texts for part in text.get_text().split("\u2013")]
+    assert (numbered[0], numbered[-1]) == ("1", str(front))  # all are named, in order
+    together = np.array([[0.1, 0.9], [0.12, 0.9], [0.14, 0.9], [0.14, 0.8], [0.16, 0.77]])
+    assert grid_plots._neighbours(together) == [(0, 1), (2, 2), (3, 4)]
+
+
 @pytest.fixture
 def again(measured, site, vectors, tmp_path, monkeypatch, mrlbench):
     """Run the grid again on a copy of what it left; gives the jobs that were to be done."""

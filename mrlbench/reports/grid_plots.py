@@ -4,10 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mrlbench.arrays import FloatArray
 from mrlbench.evaluation.grid.fronts import FRONTS, points
 from mrlbench.reports.grid_tables import family, grid_rows, scans
 from mrlbench.reports.series import subject
@@ -17,6 +19,7 @@ from mrlbench.runs import Output
 INTERVAL = ["value", "ci_low", "ci_high"]
 FADED, SMALL, LARGE = 0.22, 14, 34
 PANEL = 4.0  # inches, a panel of codes
+APART = (0.035, 0.04)  # of the axes' width and height: numbers closer than this would overlap
 LIST_WIDTH = 2.0  # inches, for the names of the front's points
 MODES = {"single": "one query at a time", "batch": "many queries at once"}
 TITLES = {
@@ -81,10 +84,12 @@ def _scatter(axes: Axes, some: pd.DataFrame, label: str, colour: str, marker: st
 def _name_front(axes: Axes, front: pd.DataFrame) -> None:
     """Join the points of the front, number them, and say beside the axes what they are."""
     axes.plot(front["cost"], front["quality"], color="black", linewidth=0.8, zorder=2.5)
+    places = front[["cost", "quality"]].to_numpy()  # (F, 2)
+    for first, last in _neighbours(_in_axes(axes, places)):
+        numbers = f"{first + 1}" if first == last else f"{first + 1}\u2013{last + 1}"
+        axes.annotate(numbers, places[first], (3, 4), textcoords="offset points", fontsize=7)
     names = []
     for number, row in enumerate(front.to_dict("records"), 1):
-        place = (row["cost"], row["quality"])
-        axes.annotate(str(number), place, (3, 4), textcoords="offset points", fontsize=7)
         effort = "" if pd.isna(row["effort"]) else f", effort {row['effort']}"
         rerank = (
             "" if pd.isna(row["shortlist"]) else f"\n{row['shortlist']} at {row['rerank_dims']}"
@@ -93,6 +98,24 @@ def _name_front(axes: Axes, front: pd.DataFrame) -> None:
     handles = [axes.plot([], [], alpha=0)[0] for _ in names]
     look: dict[str, Any] = {"fontsize": 6, "handlelength": 0, "frameon": False}
     axes.legend(handles, names, loc="center left", bbox_to_anchor=(1.0, 0.5), **look)
+
+
+def _in_axes(axes: Axes, places: FloatArray) -> FloatArray:
+    """Give places in parts of the axes' width and height."""
+    axes.autoscale_view()
+    found: FloatArray = (axes.transScale + axes.transLimits).transform(places)
+    return found
+
+
+def _neighbours(places: FloatArray) -> list[tuple[int, int]]:
+    """Group points so near the first of their group that numbers would overlap: (first, last)."""
+    groups: list[tuple[int, int]] = []
+    for each, place in enumerate(places):
+        if groups and (np.abs(place - places[groups[-1][0]]) < APART).all():
+            groups[-1] = (groups[-1][0], each)
+        else:
+            groups.append((each, each))
+    return groups
 
 
 def _codes(output: Output) -> Figure | None:
