@@ -20,6 +20,7 @@ INTERVAL = ["value", "ci_low", "ci_high"]
 FADED, SMALL, LARGE = 0.22, 14, 34
 PANEL = 4.0  # inches, a panel of codes
 APART = (0.035, 0.04)  # of the axes' width and height: numbers closer than this would overlap
+LEGEND = 3  # names of codes in a line
 LIST_WIDTH = 2.0  # inches, for the names of the front's points
 MODES = {"single": "one query at a time", "batch": "many queries at once"}
 TITLES = {
@@ -157,7 +158,8 @@ def _codes(output: Output) -> Figure | None:
     grid[0].set_ylabel(f"{FRONTS[name][0]}@{found['k'].iloc[0]}")
     figure.suptitle(f"Width against precision at equal bytes\n{subject(found)}")
     lines, names = grid[0].get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside lower center", ncols=len(names), frameon=False)
+    look: dict[str, Any] = {"loc": "outside lower center", "ncols": LEGEND, "frameon": False}
+    figure.legend(lines, names, **look)
     return figure
 
 

@@ -42,7 +42,7 @@ def dim_axis(axes: Axes, dims: list[int]) -> None:
 
 
 def log_axis(axis: Axis) -> None:
-    """Show 1, 2 and 5 of each decade as plain numbers on a log axis; from 10,000 on as 10k, 1M."""
+    """Show 1, 2 and 5 of each decade as plain numbers on a log axis; from 1,000 on as 1k, 1M."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axis.set_minor_locator(NullLocator())
@@ -51,7 +51,7 @@ def log_axis(axis: Axis) -> None:
 def _short(value: float) -> str:
     if value >= 1e6:
         return f"{value / 1e6:g}M"
-    return f"{value / 1e3:g}k" if value >= 1e4 else f"{value:g}"
+    return f"{value / 1e3:g}k" if value >= 1e3 else f"{value:g}"
 
 
 def looks() -> Iterator[dict[str, Any]]:
