@@ -109,7 +109,9 @@ def test_signs_above_the_mean_are_those_of_what_is_left_when_it_is_subtracted(di
     expected = np.argsort(different.sum(axis=2), axis=1, kind="stable")[:, :20]
     codec = Codec("binary-mean", unit[0])
     assert_array_equal(search_codes(database, queries, codec, 20).ids, expected)
-    alike = search_codes(database, queries, Codec("binary", unit[0]), 20).ids
+    signs = Codec("binary", unit[0])
+    assert codec.table_bytes == signs.table_bytes + 4 * dim  # the mean is kept beside them
+    alike = search_codes(database, queries, signs, 20).ids
     assert_array_equal(alike, np.tile(np.arange(20), (len(queries), 1)))  # ties, by id
 
 

@@ -67,7 +67,9 @@ class Codec:
     def __init__(self, dtype: str, sample: FloatArray, seed: int = 0) -> None:
         dim = sample.shape[1]
         self.dtype, self.dim = dtype, dim
-        self._mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)  # (d,)
+        self._mean: FloatArray | None = None  # (d,)
+        if dtype == BINARY_MEAN:
+            self._mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
         self._index = MAKERS[dtype](dim)
         if dtype == PQ:
             clustering = self._index.pq.cp
@@ -78,12 +80,12 @@ class Codec:
     @property
     def table_bytes(self) -> int:
         """Bytes of what was learnt, whatever the number of rows."""
-        mean = self._mean.nbytes if self.dtype == BINARY_MEAN else 0
+        mean = 0 if self._mean is None else self._mean.nbytes
         return len(faiss.serialize_index(self._index)) + mean
 
     def rounded(self, rows: FloatArray) -> FloatArray:
         """Give what the codes of unit rows stand for, (B, d)."""
-        coded = rows - self._mean if self.dtype == BINARY_MEAN else rows
+        coded = rows if self._mean is None else rows - self._mean
         decoded: FloatArray = self._index.sa_decode(self._index.sa_encode(coded))
         return decoded
 
